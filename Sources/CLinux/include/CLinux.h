@@ -1,0 +1,13 @@
+#pragma once
+// System calls that Swift cannot reach. Nothing else is here.
+
+// glibc declares it only under _GNU_SOURCE, which the Swift importer does not set.
+int syncfs(int fd);
+
+// Writes what is dirty on the file system of `fd` to disk: syncfs(2). A write-back error since `fd` was opened is told.
+static inline int streamdiff_syncfs(int fd) { return syncfs(fd); }
+
+#include <sys/prctl.h>
+
+// Names the calling thread, in at most 15 bytes: prctl(2), which Swift cannot call because it is variadic.
+static inline int streamdiff_set_thread_name(const char *name) { return prctl(PR_SET_NAME, name, 0, 0, 0); }

@@ -1,0 +1,44 @@
+private import DequeModule
+
+/// Plain bytes that a sender has on the way: from the last acknowledged operation to the last byte
+/// sent. They stay within the receiver's credit and the controller's wish, whichever is smaller.
+public struct FlightWindow: Sendable {
+  private struct Sent {
+    var ordinal: Ordinal
+    var total: UInt64
+  }
+
+  /// For each chunk: the last operation that ended by then, and the bytes by then.
+  private var sent: Deque<Sent> = []
+  private var totalSent: UInt64 = 0
+  private var totalAcknowledged: UInt64 = 0
+  /// As the receiver's hello or its last hint says.
+  public var credit: Int
+
+  /// - Parameter credit: raised to what one operation and one chunk of full size need.
+  public init(credit: Int) { self.credit = credit }
+
+  public var bytesInFlight: Int { Int(totalSent - totalAcknowledged) }
+
+  /// Whether a chunk of `bytes` may leave now. With a limit too small for one operation nothing
+  /// would ever be acknowledged, so that much is always allowed.
+  public func allows(_ bytes: Int, limit: Int) -> Bool {
+    bytesInFlight + bytes <= max(SyncLimits.leastCredit, min(credit, limit))
+  }
+
+  /// - Parameter lastOrdinal: `ChunkWriter.lastOrdinalTaken` after that chunk.
+  public mutating func sent(_ bytes: Int, lastOrdinal: Ordinal) {
+    totalSent += UInt64(bytes)
+    if let last = sent.last, last.ordinal == lastOrdinal { return }
+    // The bytes up to the operation's end: what the chunk holds of the next one counts as in flight
+    // until that is acknowledged, except for one chunk, which is the precision of this window.
+    sent.append(Sent(ordinal: lastOrdinal, total: totalSent))
+  }
+
+  public mutating func acknowledged(through ordinal: Ordinal) {
+    while let first = sent.first, first.ordinal <= ordinal {
+      totalAcknowledged = first.total
+      sent.removeFirst()
+    }
+  }
+}

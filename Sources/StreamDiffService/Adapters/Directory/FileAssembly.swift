@@ -1,0 +1,128 @@
+import Glibc
+import StreamDiffCore
+
+/// A file that is being put together beside its old version: new pieces go to their places as they arrive, the
+/// others come from the old version in the end. Every piece is checked against its digest before it is written.
+final class FileAssembly {
+  let path: [UInt8]
+  let mode: UInt16
+  /// The unfinished file, in the directory of `path`.
+  let temporary: [UInt8]
+  private let file: OpenFile
+  private let tree: Beneath
+  private let size: UInt64
+  private let old: FileContent?
+  private var hash = SHA256()
+  private var stage: Stage
+
+  private enum Stage {
+    /// The record named parts: those that the old version lacks are on their way.
+    case listing(items: [DirectoryRecord.Item], received: [Digest: [DirectoryRecord.Item]])
+    case placing(Layout)
+  }
+
+  /// Where each piece goes and which are written.
+  private struct Layout {
+    var pieces: [(item: DirectoryRecord.Item, offset: UInt64, isWritten: Bool)]
+    /// Places in `pieces` by digest.
+    var order: [Int]
+
+    init(_ items: [DirectoryRecord.Item]) {
+      var offset: UInt64 = 0
+      pieces = items.map { item in
+        defer { offset += UInt64(item.length) }
+        return (item, offset, false)
+      }
+      order = items.indices.sorted { items[$0].digest < items[$1].digest }
+    }
+
+    func places(of digest: Digest) -> ArraySlice<Int> {
+      let first = order.partitioningIndex { pieces[$0].item.digest >= digest }
+      return order[first...].prefix { pieces[$0].item.digest == digest }
+    }
+  }
+
+  init(
+    _ path: [UInt8], record: DirectoryRecord, old: FileContent?, temporary: [UInt8], file: OpenFile, tree: Beneath
+  ) throws(AdapterError) {
+    guard case .file(let depth, let size, let items) = record.content else {
+      preconditionFailure("the record of a file is assembled")
+    }
+    (self.path, mode, self.size, self.old) = (path, record.mode, size, old)
+    (self.temporary, self.file, self.tree) = (temporary, file, tree)
+    stage = depth == 0 ? .placing(Layout(items)) : .listing(items: items, received: [:])
+  }
+
+  func add(part digest: Digest, _ bytes: [UInt8]) throws(AdapterError) {
+    guard case .listing(let items, var received) = stage, items.contains(where: { $0.digest == digest }) else {
+      throw refused("a part that its record does not list")
+    }
+    hash.update(bytes)
+    guard hash.finish() == digest, let list = PieceList.decode(part: bytes) else {
+      throw refused("a part that is not what its key says")
+    }
+    stage = .listing(items: [], received: [:])
+    received[digest] = list
+    stage = .listing(items: items, received: received)
+  }
+
+  func add(piece digest: Digest, _ bytes: UnsafeRawBufferPointer) throws(AdapterError) {
+    try listPieces()
+    guard case .placing(var layout) = stage else { preconditionFailure("a list of pieces is known") }
+    let places = layout.places(of: digest)
+    guard let first = places.first else { throw refused("a piece that its record does not list") }
+    hash.update(bytes.bytes)
+    guard hash.finish() == digest, layout.pieces[first].item.length == bytes.count else {
+      throw refused("a piece that is not what its key says")
+    }
+    stage = .listing(items: [], received: [:])
+    for place in places {
+      try file.write(bytes, at: layout.pieces[place].offset, path: tree.display(path))
+      layout.pieces[place].isWritten = true
+    }
+    stage = .placing(layout)
+  }
+
+  /// Fetches from the old version what did not arrive, and sets the mode. The file is whole then.
+  func finish() throws -> FileContent {
+    try listPieces()
+    guard case .placing(let layout) = stage else { preconditionFailure("a list of pieces is known") }
+    var reader = PieceReader(tree)
+    for place in layout.pieces.indices where !layout.pieces[place].isWritten {
+      let (item, offset, _) = layout.pieces[place]
+      guard let piece = old?.piece(item.digest), piece.length == item.length else {
+        throw refused("a record that lists a piece which did not come")
+      }
+      try reader.read(piece, of: path) { try file.write($0, at: offset, path: tree.display(path)) }
+    }
+    guard fchmod(file.descriptor, mode_t(mode)) == 0 else {
+      throw AdapterError.system("chmod", path: tree.display(path))
+    }
+    return FileContent(
+      pieces: layout.pieces.map {
+        FileContent.Piece(digest: $0.item.digest, offset: $0.offset, length: $0.item.length)
+      })
+  }
+
+  /// Leaves `.listing`: every part is here or in the old version.
+  private func listPieces() throws(AdapterError) {
+    guard case .listing(let items, let received) = stage else { return }
+    var pieces: [DirectoryRecord.Item] = []
+    for item in items {
+      var list = received[item.digest]
+      if list == nil, let old, let part = old.part(item.digest) { list = old.pieces[part.pieces].map(\.item) }
+      guard let list else { throw refused("a record that lists a part which did not come") }
+      guard list.count * DirectoryRecord.itemBytes == item.length,
+        pieces.count + list.count <= PieceList.maximumPieces
+      else { throw refused("a part of \(list.count) pieces under a length of \(item.length)") }
+      pieces += list
+    }
+    let listed = pieces.reduce(UInt64(0)) { $0 + UInt64($1.length) }
+    guard listed == size else { throw refused("\(listed) bytes listed under a size of \(size)") }
+    stage = .placing(Layout(pieces))
+  }
+
+  private func refused(_ what: String) -> AdapterError {
+    AdapterError(.refused, path: tree.display(path), "refused: \(what); its source is damaged")
+  }
+}

@@ -1,0 +1,80 @@
+import StreamDiffCore
+import StreamDiffStorage
+import StreamDiffWire
+
+/// Why a command did not do what it was asked to, by what its caller can do about it.
+public struct ClientFailure: Error, Hashable, Sendable, CustomStringConvertible {
+  public enum Kind: Sendable {
+    /// It was tried and did not work.
+    case failed
+    /// Bytes are not what they should be.
+    case verification
+    /// No server answers there, or it went away.
+    case unreachable
+    /// The server or this program refuses: rights, limits, rules.
+    case refused
+  }
+
+  public let kind: Kind
+  public let detail: String
+  /// Whether the same attempt may succeed when it is made again.
+  public let isTransient: Bool
+
+  public init(_ kind: Kind, _ detail: String, isTransient: Bool = false) {
+    (self.kind, self.detail, self.isTransient) = (kind, detail, isTransient)
+  }
+
+  public var description: String { detail }
+
+  /// Sorts any error that this module throws.
+  public init(_ error: any Error) {
+    switch error {
+    case let error as ClientFailure: self = error
+    case let error as RPCError: self.init(rpc: error)
+    case let error as GRPCStatus: self.init(status: error)
+    case let error as AdapterError:
+      let isRefusal = error.code == .tooLarge || error.code == .refused
+      self.init(isRefusal ? .refused : .failed, "\(error)")
+    case let error as SyncFailure: self.init(sync: error)
+    case let error as SyncError: self.init(sync: error)
+    case let error as StorageError: self.init(error.code == .damaged ? .verification : .failed, "\(error)")
+    case let error as WireError:
+      self.init(.failed, "an answer of the server cannot be read: \(error.detail)")
+    case is CancellationError: self.init(.failed, "interrupted")
+    default: self.init(.failed, "\(error)")
+    }
+  }
+
+  private init(rpc error: RPCError) {
+    switch error {
+    case .unreachable, .lost: self.init(.unreachable, "\(error)", isTransient: true)
+    case .status(let status, _): self.init(status: status)
+    }
+  }
+
+  private init(status: GRPCStatus) {
+    switch status.code {
+    case .unavailable: self.init(.unreachable, status.message, isTransient: true)
+    case .dataLoss: self.init(.verification, status.message, isTransient: true)
+    case .permissionDenied, .unauthenticated, .resourceExhausted, .failedPrecondition:
+      self.init(.refused, status.message)
+    default: self.init(.failed, status.message.isEmpty ? "\(status)" : status.message)
+    }
+  }
+
+  private init(sync error: SyncFailure) {
+    switch error.code {
+    case .endedEarly: self.init(.unreachable, error.detail, isTransient: true)
+    case .tooManyDeletions: self.init(.refused, error.detail)
+    case .sourceChanged, .sourceFailed, .sinkFailed: self.init(.failed, error.detail)
+    }
+  }
+
+  private init(sync error: SyncError) {
+    switch error.code {
+    case .dataLoss: self.init(.verification, error.detail, isTransient: true)
+    case .limit, .refused: self.init(.refused, error.detail)
+    case .protocolViolation, .unsupported, .resources: self.init(.failed, error.detail)
+    }
+  }
+}

@@ -1,0 +1,31 @@
+/// Where a server listens: `HOST:PORT`, `[V6]:PORT`, or a host alone with the default port.
+public struct ServerAddress: Hashable, Sendable, CustomStringConvertible {
+  public static let defaultPort = 7400
+
+  public let host: String
+  public let port: Int
+
+  public init(host: String, port: Int) { (self.host, self.port) = (host, port) }
+
+  /// - Returns: nil for text that is no address.
+  public init?(_ text: some StringProtocol) {
+    var host = text[...]
+    var port = Self.defaultPort
+    if let colon = text.lastIndex(of: ":"), !text[..<colon].contains(":") || text[..<colon].hasSuffix("]") {
+      guard let number = Int(text[text.index(after: colon)...]), (0...65535).contains(number) else { return nil }
+      (host, port) = (text[..<colon], number)
+    }
+    if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
+    guard !host.isEmpty, !host.contains("/"), !host.contains("[") else { return nil }
+    self.init(host: String(host), port: port)
+  }
+
+  public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+
+  /// Whether what is said there stays on this machine: 127/8, ::1, or localhost.
+  public var isLoopback: Bool {
+    if host == "localhost" || host == "::1" { return true }
+    let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+    return parts.count == 4 && parts[0] == "127" && parts.allSatisfy { UInt8($0) != nil }
+  }
+}

@@ -1,0 +1,272 @@
+internal import NIOCore
+internal import StreamDiffWire
+internal import Synchronization
+
+/// One HTTP/2 connection on its event loop: bytes of the channel go through the session, the session's
+/// events to a subclass (server or client), and what those submit goes out in one write per burst.
+///
+/// Everything here runs on the channel's loop; other threads reach it through `LoopMailbox`.
+class HTTP2Connection: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+  typealias OutboundOut = ByteBuffer
+
+  private enum Phase { case open, closing, closed }
+
+  /// How long a peer has to close its side after we have closed ours.
+  private static let linger = TimeAmount.seconds(1)
+  private static let outputBytes = 1 << 20
+
+  let session: HTTP2Session
+  let limits: RPCLimits
+  let mailbox: LoopMailbox
+  private let bytes: ByteCounters
+  private var context: ChannelHandlerContext?
+  private var watch: ConnectionWatch
+  private var timer: Scheduled<Void>?
+  private var timerDue = NIODeadline.distantFuture
+  private var headersSince: NIODeadline?
+  private var nextCallDeadline = NIODeadline.distantFuture
+  private var phase = Phase.open
+  private var closeReason: String?
+  private var isPumping = false
+  private var isTouched = false
+  private var pings: UInt64 = 0
+  /// Within a burst of reads, whose end pumps: answers given now need no letter.
+  private(set) var isReading = false
+  /// Nothing is sent before a server knows that the client speaks HTTP/2.
+  var isEstablished = false {
+    didSet { if isEstablished { watch.established() } }
+  }
+
+  init(
+    role: HTTP2Session.Role, limits: RPCLimits, mailbox: LoopMailbox, bytes: ByteCounters
+  ) throws(WireError) {
+    session = try HTTP2Session(role, settings: limits.settings)
+    self.limits = limits
+    self.mailbox = mailbox
+    self.bytes = bytes
+    watch = ConnectionWatch(limits: limits, pingsWithoutCalls: role == .server, now: .now())
+  }
+
+  // MARK: What a subclass is
+
+  func handle(_ event: HTTP2Event) {}
+  /// Bytes as they come, before the session.
+  func receive(_ bytes: ByteBuffer) { feed(bytes) }
+  var hasCalls: Bool { false }
+  /// Ends every call whose deadline has passed, and says when the next one is due.
+  func expireCalls(now: NIODeadline) -> NIODeadline { .distantFuture }
+  /// The connection is over: so is every call.
+  func connectionEnded(_ reason: String) {}
+
+  // MARK: What it may do
+
+  var isOpen: Bool { phase == .open }
+  var channel: (any Channel)? { context?.channel }
+
+  /// Something was submitted from a letter or a timer: send it when all letters are read.
+  func touch() {
+    guard !isReading, !isTouched else { return }
+    isTouched = true
+    mailbox.touch(self)
+  }
+
+  func watchDeadline(_ deadline: NIODeadline?) {
+    guard let deadline, deadline < nextCallDeadline else { return }
+    nextCallDeadline = deadline
+    rearm()
+  }
+
+  func feed(_ bytes: ByteBuffer) {
+    do {
+      try session.receive(bytes)
+    } catch {
+      dispatchEvents()
+      closeGently("\(error)")
+    }
+    dispatchEvents()
+  }
+
+  /// A PING whose answer comes as an event.
+  func ping() {
+    pings += 1
+    session.ping(pings)
+  }
+
+  /// Sends what waits, then closes: our side first, all of it when the peer has, or after a while.
+  /// (A socket closed with unread bytes resets, and the peer may lose our last words.)
+  func closeGently(_ reason: String, last: ByteBuffer? = nil) {
+    guard phase == .open else { return }
+    closeReason = closeReason ?? reason
+    if last == nil { _ = transmit() }
+    guard phase == .open, let context else { return }
+    phase = .closing
+    connectionEnded(closeReason ?? reason)
+    let last = last ?? ByteBuffer()
+    bytes.sent.add(UInt64(last.readableBytes), ordering: .relaxed)
+    context.writeAndFlush(wrapOutboundOut(last)).assumeIsolated().whenComplete { [weak self] _ in
+      self?.context?.close(mode: .output, promise: nil)
+      self?.close(in: Self.linger)
+    }
+    close(in: limits.keepaliveTimeout)
+  }
+
+  private func close(in delay: TimeAmount) {
+    context?.eventLoop.assumeIsolated().scheduleTask(in: delay) { [weak self] in
+      self?.context?.close(promise: nil)
+    }
+  }
+
+  /// Closes at once.
+  func closeNow(_ reason: String) {
+    guard phase != .closed, let context else { return }
+    phase = .closing
+    connectionEnded(reason)
+    context.close(promise: nil)
+  }
+
+  /// Sends all that may be sent now.
+  func pump() {
+    isTouched = false
+    guard phase == .open, !isPumping else { return }
+    if let failure = transmit() {
+      closeGently(failure)
+    } else if isEstablished, session.isFinished {
+      closeGently("the connection was shut down")
+    } else {
+      settle(now: .now())
+    }
+  }
+
+  /// - Returns: why the session cannot go on, if so.
+  private func transmit() -> String? {
+    guard isEstablished, !isPumping, let context else { return nil }
+    isPumping = true
+    defer { isPumping = false }
+    do {
+      while context.channel.isWritable, let output = try session.takeOutput(limit: Self.outputBytes) {
+        for buffer in output.buffers { context.write(wrapOutboundOut(buffer), promise: nil) }
+        bytes.sent.add(UInt64(output.byteCount), ordering: .relaxed)
+        context.flush()
+        dispatchEvents()
+      }
+      dispatchEvents()
+      return nil
+    } catch {
+      return "\(error)"
+    }
+  }
+
+  private func dispatchEvents() {
+    for event in session.takeEvents() { handle(event) }
+  }
+
+  // MARK: Time
+
+  private func settle(now: NIODeadline) {
+    watch.callsOpen(hasCalls, now: now)
+    if !session.isReceivingHeaders {
+      headersSince = nil
+    } else if headersSince == nil {
+      headersSince = now
+    }
+    rearm()
+  }
+
+  private func rearm() {
+    guard phase == .open, let context else { return }
+    var due = min(watch.due, nextCallDeadline)
+    if let headersSince { due = min(due, headersSince + limits.prefaceTimeout) }
+    // A timer that fires early finds nothing to do and is set again: cheaper than moving it each time.
+    guard due < timerDue else { return }
+    timer?.cancel()
+    timerDue = due
+    timer = context.eventLoop.assumeIsolated().scheduleTask(deadline: due) { [weak self] in self?.tick() }
+  }
+
+  private func tick() {
+    timerDue = .distantFuture
+    guard phase == .open else { return }
+    let now = NIODeadline.now()
+    if nextCallDeadline <= now { nextCallDeadline = expireCalls(now: now) }
+    if let headersSince, now >= headersSince + limits.prefaceTimeout {
+      session.terminate(.enhanceYourCalm)
+      return closeGently("headers came too slowly")
+    }
+    switch watch.tick(now: now) {
+    case nil: break
+    case .ping: ping()
+    case .close(.unanswered): return closeNow(ConnectionWatch.Reason.unanswered.rawValue)
+    case .close(let reason):
+      session.goAway(.noError, reason.rawValue)
+      return closeGently(reason.rawValue)
+    }
+    pump()
+  }
+
+  // MARK: The channel
+
+  func handlerAdded(context: ChannelHandlerContext) {
+    self.context = context
+    if context.channel.isActive { opened() }
+  }
+
+  func handlerRemoved(context: ChannelHandlerContext) { ended() }
+
+  func channelActive(context: ChannelHandlerContext) { opened() }
+
+  func channelInactive(context: ChannelHandlerContext) { ended() }
+
+  /// The channel is connected. Called once.
+  func opened() { pump() }
+
+  private func ended() {
+    guard phase != .closed else { return }
+    let wasOpen = phase == .open
+    phase = .closed
+    timer?.cancel()
+    if wasOpen { connectionEnded(closeReason ?? "the peer closed the connection") }
+    closed()
+    context = nil
+  }
+
+  /// The channel is closed. Called once.
+  func closed() {}
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    let buffer = unwrapInboundIn(data)
+    bytes.received.add(UInt64(buffer.readableBytes), ordering: .relaxed)
+    guard phase == .open else { return }
+    isReading = true
+    receive(buffer)
+  }
+
+  func channelReadComplete(context: ChannelHandlerContext) {
+    isReading = false
+    watch.received(now: .now())
+    pump()
+  }
+
+  func channelWritabilityChanged(context: ChannelHandlerContext) {
+    if context.channel.isWritable { pump() }
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    closeNow("\(error)")
+  }
+}
+
+extension RPCLimits {
+  var settings: HTTP2Settings {
+    var settings = HTTP2Settings()
+    settings.maxConcurrentStreams = concurrentCalls
+    settings.streamWindow = max(streamWindow, messageBytes + MessagePrefix.size)
+    settings.connectionWindow = max(connectionWindow, settings.streamWindow)
+    settings.maxReceivedFrame = frameBytes
+    settings.maxSentFrame = frameBytes
+    settings.headerListBytes = headerBytes
+    settings.sendQueueHighWater = sendQueueBytes
+    settings.sendQueueLowWater = sendQueueBytes / 2
+    return settings
+  }
+}

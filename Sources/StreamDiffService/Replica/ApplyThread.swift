@@ -1,0 +1,110 @@
+import StreamDiffCore
+import StreamDiffStorage
+
+/// Owns the state's writes: puts many committed entries into one batch, commits it, and only then
+/// answers those who wait.
+final class ApplyThread {
+  private let store: StateStore
+  private var machine = StateMachine()
+  private let queue: ApplyQueue
+  private let flusher: Flusher
+  private let shared: ReplicaShared
+  private let progress: ApplyProgress
+  private var applied: LogIndex
+  private var term: Term
+
+  init(
+    store: StateStore, queue: ApplyQueue, flusher: Flusher, shared: ReplicaShared, progress: ApplyProgress
+  ) {
+    self.store = store
+    self.queue = queue
+    self.flusher = flusher
+    self.shared = shared
+    self.progress = progress
+    applied = store.recoveredIndex
+    term = store.recoveredTerm
+  }
+
+  /// Runs until the queue is closed and empty, or the state fails, which is final.
+  func run() {
+    while true {
+      switch queue.take() {
+      case .entries(let entries):
+        do {
+          try apply(entries)
+        } catch {
+          let reason = fail(error)
+          let unsure = ReplicaError(.uncertain, reason.detail)
+          for entry in entries { entry.completion?(.failure(unsure)) }
+          return
+        }
+      case .refresh(let refreshes):
+        do {
+          try refresh(refreshes)
+        } catch {
+          let reason = fail(error)
+          for refresh in refreshes { refresh.completion(.failure(reason)) }
+          return
+        }
+      case .finished:
+        return
+      }
+    }
+  }
+
+  private func apply(_ entries: [CommittedEntry]) throws {
+    guard let last = entries.last else { return }
+    precondition(
+      entries[0].index == applied + 1, "apply left the order: \(entries[0].index) after \(applied)")
+    var outcomes: [StateMachine.Outcome] = []
+    outcomes.reserveCapacity(entries.count)
+    var transaction = try store.transaction()
+    for entry in entries {
+      outcomes.append(try machine.apply(entry.command, at: entry.index, to: &transaction))
+    }
+    try store.commit(transaction, appliedIndex: last.index, term: last.term)
+    (applied, term) = (last.index, last.term)
+    let view = last.wantsView ? try store.view() : nil
+
+    count(outcomes)
+    let bytes = entries.reduce(0) { $0 + $1.bytes }
+    queue.finished(bytes: bytes)
+    progress.reached(applied)
+    for (entry, outcome) in zip(entries, outcomes) {
+      guard let completion = entry.completion else { continue }
+      let isLast = entry.index == last.index
+      completion(.success(Applied(index: entry.index, outcome: outcome, view: isLast ? view : nil)))
+    }
+    flusher.applied(bytes: bytes)
+  }
+
+  /// Brings trees up to date between two entries. Nothing but tree upkeep changes.
+  private func refresh(_ refreshes: [ApplyQueue.Refresh]) throws {
+    let transaction = try store.transaction()
+    for keyspace in store.keyspaces {
+      let isWanted = refreshes.contains { $0.keyspace == nil || $0.keyspace == keyspace.name }
+      if isWanted { _ = try transaction.position(of: keyspace) }
+    }
+    try store.commit(transaction, appliedIndex: applied, term: term)
+    let view = try store.view()
+    for refresh in refreshes { refresh.completion(.success(view)) }
+  }
+
+  private func count(_ outcomes: [StateMachine.Outcome]) {
+    let counters = shared.counters
+    counters.batches.add(1)
+    counters.appliedEntries.add(outcomes.count)
+    for case .applied(let operations, let conflicts) in outcomes {
+      counters.appliedOperations.add(operations)
+      if !conflicts.isEmpty { counters.conflicts.add(conflicts.count) }
+    }
+  }
+
+  private func fail(_ error: any Error) -> ReplicaError {
+    shared.fail("the state failed: \(error)")
+    let reason = shared.failure ?? ReplicaError(.unavailable, "\(error)")
+    queue.abandon(reason)
+    progress.fail(reason)
+    return reason
+  }
+}

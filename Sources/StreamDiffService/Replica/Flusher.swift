@@ -1,0 +1,61 @@
+import StreamDiffCore
+import StreamDiffStorage
+
+/// Writes the state out beside everything else, and only then lets the log go: noted index first,
+/// flush, drop.
+final class Flusher: Sendable {
+  private struct State {
+    var unflushed = 0
+    var isStopped = false
+  }
+
+  private let store: StateStore
+  private let proposals: ProposalQueue
+  private let threshold: Int
+  private let shared: ReplicaShared
+  private let monitor: Monitor<State>
+
+  /// - Parameter threshold: logged bytes that the state's files may lack. What is replayed at the start
+  ///   counts, since it is applied again.
+  init(store: StateStore, proposals: ProposalQueue, threshold: Int, shared: ReplicaShared) {
+    self.store = store
+    self.proposals = proposals
+    self.threshold = threshold
+    self.shared = shared
+    monitor = Monitor(State())
+  }
+
+  /// The apply thread committed entries of that many bytes to the state.
+  func applied(bytes: Int) {
+    let isDue = monitor.withLock { state in
+      state.unflushed += bytes
+      return state.unflushed >= threshold
+    }
+    if isDue { monitor.update { _ in } }
+  }
+
+  func stop() { monitor.update { $0.isStopped = true } }
+
+  /// Runs until stopped or a flush fails, which is final: a store that cannot write its files must
+  /// not take more.
+  func run() {
+    while true {
+      let isStopped = monitor.wait { state -> Bool? in
+        if state.isStopped { return true }
+        guard state.unflushed >= threshold else { return nil }
+        state.unflushed = 0
+        return false
+      }
+      if isStopped { return }
+      do {
+        let covered = try store.flush()
+        shared.counters.flushes.add(1)
+        proposals.drop(through: covered)
+      } catch {
+        shared.fail("the state cannot be flushed: \(error)")
+        if let reason = shared.failure { proposals.close(reason) }
+        return
+      }
+    }
+  }
+}

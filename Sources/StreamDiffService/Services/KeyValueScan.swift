@@ -1,0 +1,59 @@
+import StreamDiffCore
+import StreamDiffStorage
+import StreamDiffWire
+
+extension KeyValueService {
+  /// Keys and values of one page, beyond the entry that exceeds it.
+  private static let pageBytes = 256 << 10
+  /// Entries of one page: small ones cost more than their bytes.
+  private static let pageEntries = 8192
+
+  /// Streams pages of one view. Each page is read by itself, on a reading thread: nothing but the view
+  /// is held while a slow client is waited for.
+  @Sendable func scan(_ stream: ServerStream) async throws {
+    do {
+      guard let bytes = try await stream.next() else {
+        throw GRPCStatus(.invalidArgument, "a scan takes one request; there was none")
+      }
+      let request = try ScanRequest(decoding: bytes)
+      let keyspace = try Self.keyspace(request.keyspace)
+      guard request.prefix.count <= Limits.keyBytes, request.after.count <= Limits.keyBytes else {
+        throw GRPCStatus(.invalidArgument, "prefix and after are keys of at most \(Limits.keyBytes) bytes")
+      }
+      let view = try await replica.pool.run { try replica.view() }
+      try await sendPages(of: view, keyspace, request, to: stream)
+      counters.scan.add(1)
+    } catch {
+      throw GRPCStatus(mapping: error)
+    }
+  }
+
+  private func sendPages(
+    of view: StateView, _ keyspace: KeyspaceName, _ request: ScanRequest, to stream: ServerStream
+  ) async throws {
+    guard let record = view.keyspace(named: keyspace) else {
+      return try await stream.send(ScanResponse(entries: [], index: view.index, kind: nil).encode())
+    }
+    // What lies before the prefix is no place to go on from.
+    var after = request.after.isEmpty || request.after.lexicographicallyPrecedes(request.prefix) ? nil : request.after
+    var left = request.limit == 0 ? Int.max : Int(clamping: request.limit)
+    var isFirst = true
+    while left > 0 {
+      let (start, count) = (after, min(left, Self.pageEntries))
+      let page = try await replica.pool.run {
+        try view.scan(
+          in: record, prefix: request.prefix, after: start, maximumEntries: count, maximumBytes: Self.pageBytes)
+      }
+      guard let last = page.entries.last else { break }
+      left -= page.entries.count
+      after = last.key
+      isFirst = false
+      let entries = page.entries.map { ScanResponse.Entry(key: $0.key, value: request.keysOnly ? [] : $0.value) }
+      try await stream.send(ScanResponse(entries: entries, index: view.index, kind: record.kind).encode())
+      if page.isLast { return }
+    }
+    if isFirst {
+      try await stream.send(ScanResponse(entries: [], index: view.index, kind: record.kind).encode())
+    }
+  }
+}

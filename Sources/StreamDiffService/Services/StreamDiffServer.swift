@@ -1,0 +1,90 @@
+public import Logging
+public import NIOCore
+public import NIOPosix
+import StreamDiffWire
+import Synchronization
+
+public struct ServerConfiguration: Sendable {
+  public var replica: Replica.Configuration
+  public var host: String
+  /// 0 picks a free one.
+  public var port: Int
+  public var limits = RPCLimits()
+  /// As `status` reports it.
+  public var version: String
+
+  public init(directory: String, host: String = "127.0.0.1", port: Int = 7400, version: String) {
+    replica = Replica.Configuration(directory: directory)
+    (self.host, self.port, self.version) = (host, port, version)
+  }
+}
+
+/// A replica and the services on it, from an open data directory to a drained port.
+public final class StreamDiffServer: Sendable {
+  public let replica: Replica
+  private let health: HealthService
+  private let server: RPCServer
+
+  public var host: String { server.host }
+  public var port: Int { server.port }
+
+  private init(replica: Replica, health: HealthService, server: RPCServer) {
+    (self.replica, self.health, self.server) = (replica, health, server)
+  }
+
+  /// Opens the data directory, replays what it must, and listens: when this returns, it serves.
+  /// - Throws: `StorageError` naming the file or directory at fault, or why the address cannot be used.
+  public static func start(
+    _ configuration: ServerConfiguration, logger: Logger,
+    group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
+  ) async throws -> StreamDiffServer {
+    let replica = try await NIOThreadPool.singleton.runIfActive {
+      try Replica(opening: configuration.replica, logger: logger)
+    }
+    let bound = Bound()
+    let (router, health) = services(on: replica, version: configuration.version, bound: bound)
+    do {
+      let server = try await RPCServer.bind(
+        host: configuration.host, port: configuration.port, router: router, limits: configuration.limits,
+        logger: logger, group: group)
+      bound.server.withLock { $0 = server }
+      replica.whenFailed { _ in health.set(isServing: false) }
+      return StreamDiffServer(replica: replica, health: health, server: server)
+    } catch {
+      try? await NIOThreadPool.singleton.runIfActive { try replica.stop() }
+      throw error
+    }
+  }
+
+  /// Says NOT_SERVING, takes no more connections, lets calls run to their end for at most `grace`, and
+  /// puts everything accepted on disk.
+  /// - Throws: why the replica failed, now or before.
+  public func stop(grace: Duration = .seconds(30)) async throws {
+    health.set(isServing: false)
+    await server.drain(grace: grace)
+    let replica = replica
+    try await NIOThreadPool.singleton.runIfActive { try replica.stop() }
+  }
+
+  /// The port's side, known to services only once it is bound.
+  private final class Bound: Sendable {
+    let server = Mutex<RPCServer?>(nil)
+  }
+
+  private static func services(
+    on replica: Replica, version: String, bound: Bound
+  ) -> (router: RPCRouter, health: HealthService) {
+    let counters = ServiceCounters()
+    let registry = SyncRegistry()
+    let group = GroupService(replica: replica, counters: counters, sessions: registry, version: version) {
+      bound.server.withLock { $0 }.map { ("\($0.host):\($0.port)", $0.counters()) }
+    }
+    var router = KeyValueService(replica: replica, counters: counters).router
+    router.merge(group.router)
+    router.merge(SyncService(replica: replica, counters: counters, registry: registry).router)
+    let health = HealthService(services: router.services)
+    router.merge(health.router)
+    router.merge(ReflectionService(services: router.services).router)
+    return (router, health)
+  }
+}

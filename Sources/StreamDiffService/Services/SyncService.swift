@@ -1,0 +1,77 @@
+public import StreamDiffCore
+import StreamDiffStorage
+import StreamDiffWire
+
+/// `streamdiff.v1.StreamDiff`: the server's end of a session, in either role.
+public struct SyncService: Sendable {
+  static let name = "streamdiff.v1.StreamDiff"
+
+  let replica: Replica
+  let counters: ServiceCounters
+  let registry: SyncRegistry
+
+  public init(replica: Replica, counters: ServiceCounters, registry: SyncRegistry) {
+    (self.replica, self.counters, self.registry) = (replica, counters, registry)
+  }
+
+  public var router: RPCRouter { RPCRouter(["/\(Self.name)/Sync": .stream(sync)]) }
+
+  @Sendable private func sync(_ stream: ServerStream) async throws {
+    do {
+      let opening = try await Self.hello(stream)
+      let meter = SyncMeter()
+      let number = try registry.add(
+        peer: stream.peer, keyspace: opening.keyspace, isSending: opening.role == .receiver, meter: meter)
+      defer { registry.remove(number) }
+      if let failure = replica.failure { throw failure }
+      switch opening.role {
+      case .sender: try await receive(opening, ServerSyncTransport(stream), meter)
+      case .receiver: try await send(opening, ServerSyncTransport(stream), meter)
+      }
+    } catch {
+      throw GRPCStatus(mapping: error)
+    }
+  }
+
+  /// What cannot be read before a session has begun is a foreign client's mistake, not damage.
+  private static func hello(_ stream: ServerStream) async throws -> Hello {
+    guard let bytes = try await stream.next() else {
+      throw GRPCStatus(.invalidArgument, "a session begins with a hello; the stream ended without one")
+    }
+    guard case .hello(let hello) = try SyncMessage(decoding: bytes) else {
+      throw GRPCStatus(.invalidArgument, "the first message is not a hello")
+    }
+    return hello
+  }
+
+  /// A push, or a client that only compares.
+  private func receive(_ hello: Hello, _ transport: ServerSyncTransport, _ meter: SyncMeter) async throws {
+    let kind = replica.store.keyspace(named: hello.keyspace)?.kind ?? hello.kind ?? .plain
+    var options = SyncOptions(keyspace: hello.keyspace, kind: kind, session: hello.session ?? .random())
+    options.meter = meter
+    let sink = ReplicaSink(replica: replica, keyspace: hello.keyspace, kind: kind, session: hello.session)
+    _ = try await SyncSession.runReceiver(
+      sink: sink, over: transport, options: options, pool: replica.pool, opening: .hello(hello))
+    counters.push.add(1)
+  }
+
+  /// A pull.
+  private func send(_ hello: Hello, _ transport: ServerSyncTransport, _ meter: SyncMeter) async throws {
+    let view = try await replica.refreshedView(of: hello.keyspace)
+    let source = try ReplicaContent(view, keyspace: hello.keyspace)
+    var options = SyncOptions(keyspace: hello.keyspace, kind: source.keyspace?.kind, session: .random())
+    options.deletions = .allowed  // a client that wants less than this content does not pull
+    options.meter = meter
+    _ = try await SyncSession.runSender(
+      source: source, over: transport, options: options, pool: replica.pool, opening: .hello(hello))
+    counters.pull.add(1)
+  }
+}
+
+extension SessionID {
+  /// A new session's name.
+  public static func random() -> SessionID {
+    var random = SystemRandomNumberGenerator()
+    return SessionID(using: &random)
+  }
+}

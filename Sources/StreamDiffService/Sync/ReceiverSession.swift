@@ -1,0 +1,216 @@
+import DequeModule
+import StreamDiffCore
+import Synchronization
+
+/// Drives a `SyncReceiver`: one task takes messages in, decodes chunks and hands their operations to the
+/// sink; one sends. A sink without room holds the first one up, and so the sender.
+final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable {
+  /// Messages that wait to be sent, acknowledgements apart.
+  private static var queuedMessages: Int { 4 }
+
+  private struct State {
+    var machine: SyncReceiver
+    var content: any SyncContent
+    /// Runs that the sink has and is not done with.
+    var runsInFlight = 0
+    var conflicts: UInt64 = 0
+    var failure: (any Error)?
+    /// Only the newest one matters.
+    var acknowledgement: SyncMessage?
+    var outgoing: Deque<SyncMessage> = []
+    var isOver = false
+    /// The sending task, while there is nothing to send.
+    var sender: CheckedContinuation<Void, Never>?
+    /// The receiving task, while it waits for the sink or for room to send.
+    var receiver: CheckedContinuation<Void, Never>?
+  }
+
+  private let sink: Sink
+  private let transport: Transport
+  private let meter: SyncMeter
+  private let pool: ReadPool
+  private let state: Mutex<State>
+
+  init(
+    sink: Sink, content: any SyncContent, transport: Transport, options: SyncOptions, pool: ReadPool
+  ) {
+    self.sink = sink
+    self.transport = transport
+    self.pool = pool
+    meter = options.meter
+    var configuration = SyncReceiver.Configuration(
+      keyspace: options.keyspace, kind: options.kind, tree: content.tree,
+      salt: .random(in: .min ... .max))
+    configuration.index = content.index
+    state = Mutex(State(machine: SyncReceiver(configuration), content: content))
+  }
+
+  /// - Parameter opening: the sender's hello, where it has been read already.
+  func run(opening: SyncMessage?) async throws -> SyncOutcome {
+    try await withThrowingTaskGroup(of: SyncOutcome?.self) { group in
+      defer { end() }
+      group.addTask { try await self.receiveAll(opening) }
+      group.addTask {
+        try await self.sendAll()
+        return nil
+      }
+      var outcome: SyncOutcome?
+      while let ended = try await group.next() { outcome = ended ?? outcome }
+      guard let outcome else { throw SyncFailure(.endedEarly, "the session ended before it was over") }
+      return outcome
+    }
+  }
+
+  // MARK: In
+
+  private func receiveAll(_ opening: SyncMessage?) async throws -> SyncOutcome {
+    try await perform(state.withLock { $0.machine.start() })
+    var reader: ChunkReaderBox?
+    if let opening { try await receive(opening, &reader) }
+    while let message = try await transport.receive() { try await receive(message, &reader) }
+    let outcome = try state.withLock { try $0.machine.ended() }
+    try await wait { $0.runsInFlight == 0 }
+    end()
+    return outcome
+  }
+
+  private func receive(_ message: SyncMessage, _ reader: inout ChunkReaderBox?) async throws {
+    let actions = try state.withLock { try $0.machine.receive(message) }
+    if case .chunk(let chunk) = message {
+      if reader == nil { reader = try ChunkReaderBox() }
+      for run in try reader?.receive(chunk) ?? [] { try await apply(run) }
+      meter.plainBytes.add(Int(chunk.header.plainLength))
+      meter.payloadBytes.add(chunk.payload.count)
+    }
+    try await perform(actions)
+  }
+
+  private func perform(_ actions: [SyncAction]) async throws {
+    var waiting = Deque(actions)
+    while let action = waiting.popFirst() {
+      switch action {
+      case .send(let message): try await enqueue(message)
+      case .readRecords(let request):
+        let content = state.withLock { $0.content }
+        let (records, isEnd) = try await pool.run { try content.answer(request) }
+        waiting += try state.withLock { try $0.machine.recordsRead(request.id, records, isEnd: isEnd) }
+      case .seal: waiting += try await seal()
+      case .plan: preconditionFailure("a receiver plans nothing")
+      case .finish: break  // its sender ends the session
+      }
+    }
+  }
+
+  private func apply(_ run: OperationRun) async throws {
+    meter.operations.add(run.count)
+    state.withLock { $0.runsInFlight += 1 }
+    do {
+      try await sink.apply(run) { self.applied(run, $0) }
+    } catch {
+      state.withLock { $0.runsInFlight -= 1 }
+      throw error
+    }
+  }
+
+  /// On any thread.
+  private func applied(_ run: OperationRun, _ result: Result<AppliedRun, any Error>) {
+    wake { state in
+      state.runsInFlight -= 1
+      switch result {
+      case .success(let applied):
+        state.conflicts += UInt64(applied.conflicts)
+        meter.appliedOperations.add(run.count - applied.conflicts)
+        meter.conflicts.add(applied.conflicts)
+        let actions = state.machine.applied(
+          through: run.lastOrdinal, index: applied.index, conflicts: state.conflicts)
+        for case .send(let message) in actions { state.acknowledgement = message }
+      case .failure(let error): if state.failure == nil { state.failure = error }
+      }
+    }
+  }
+
+  private func seal() async throws -> [SyncAction] {
+    try await wait { $0.runsInFlight == 0 }
+    let content = try await sink.seal()
+    return state.withLock { state in
+      state.content = content
+      return state.machine.sealed(tree: content.tree, index: content.index, salt: .random(in: .min ... .max))
+    }
+  }
+
+  // MARK: Out
+
+  private func enqueue(_ message: SyncMessage) async throws {
+    try await wait { $0.outgoing.count < Self.queuedMessages }
+    wake { $0.outgoing.append(message) }
+  }
+
+  private func sendAll() async throws {
+    while true {
+      await withCheckedContinuation { continuation in
+        let isReady = state.withLock { state in
+          if state.isOver || state.failure != nil || state.acknowledgement != nil || !state.outgoing.isEmpty {
+            return true
+          }
+          state.sender = continuation
+          return false
+        }
+        if isReady { continuation.resume() }
+      }
+      guard let message = try takeOutgoing() else { return }
+      try await transport.send(message)
+    }
+  }
+
+  /// What is applied is acknowledged before anything else that was said later.
+  private func takeOutgoing() throws -> SyncMessage? {
+    var message: SyncMessage?
+    try wake { state in
+      if let failure = state.failure { throw failure }
+      message = state.acknowledgement.take() ?? state.outgoing.popFirst()
+    }
+    return message
+  }
+
+  // MARK: Waiting
+
+  private func wake(_ change: (inout State) throws -> Void) rethrows {
+    let (sender, receiver) = try state.withLock { state in
+      try change(&state)
+      return (state.sender.take(), state.receiver.take())
+    }
+    sender?.resume()
+    receiver?.resume()
+  }
+
+  /// For the receiving task alone.
+  /// - Throws: what the sink failed with.
+  private func wait(until isTrue: @Sendable (borrowing State) -> Bool) async throws {
+    while true {
+      let isDone = try state.withLock { state in
+        if let failure = state.failure { throw failure }
+        return isTrue(state)
+      }
+      if isDone { return }
+      await withCheckedContinuation { continuation in
+        let isReady = state.withLock { state in
+          if state.failure != nil || state.isOver || isTrue(state) { return true }
+          state.receiver = continuation
+          return false
+        }
+        if isReady { continuation.resume() }
+      }
+      if state.withLock({ $0.isOver }) { throw CancellationError() }
+    }
+  }
+
+  /// Lets everybody go who waits here.
+  private func end() { wake { $0.isOver = true } }
+}
+
+/// A `ChunkReader` that a task can hold on to between messages.
+private final class ChunkReaderBox {
+  private var reader: ChunkReader
+  init() throws(SyncError) { reader = try ChunkReader() }
+  func receive(_ chunk: Chunk) throws(SyncError) -> [OperationRun] { try reader.receive(chunk) }
+}

@@ -1,0 +1,275 @@
+import StreamDiffCore
+import Synchronization
+
+/// Drives a `SyncSender`: four tasks around the machine, which is stepped under a lock.
+///
+///     receive ─ messages ─▶ machine ─┬─ control ─▶ sends; reads records on the pool, tells the machine
+///                              ▲     └─ work ────▶ reads values on the pool ─ batches ─▶ compresses, sends
+///                              └────────────────────── taken ────────────────────────────────┘
+///
+/// Reading the next values, compressing these and sending the last thus overlap. What waits between is
+/// bounded by the machine (planned operations, one request of each kind) and by `Handoff`.
+final class SenderSession<Source: SyncSource, Transport: SyncTransport>: Sendable {
+  private enum Control: Sendable {
+    case send(SyncMessage)
+    case read(RecordRequest)
+  }
+
+  private struct State {
+    var machine: SyncSender
+    var flight = FlightWindow(credit: SyncLimits.credit)
+    /// Of the receiver, as its last position says.
+    var peerEntries = 0
+    /// Deletions of this round that the caller does not want.
+    var withheld = 0
+    var outcome: SyncOutcome?
+    var isOver = false
+    /// The sending task, while it has no credit.
+    var waiter: CheckedContinuation<Void, Never>?
+  }
+
+  private let transport: Transport
+  private let options: SyncOptions
+  private let pool: ReadPool
+  private let source: Source
+  private let planner: SendPlanner<Source>
+  private let batches = Handoff<SendBatch>(capacity: 2)
+  private let controller = TransferController()
+  private let state: Mutex<State>
+  private let control: AsyncStream<Control>
+  private let controlInput: AsyncStream<Control>.Continuation
+  private let work: AsyncStream<SendWork>
+  private let workInput: AsyncStream<SendWork>.Continuation
+
+  init(source: Source, transport: Transport, options: SyncOptions, pool: ReadPool) {
+    self.source = source
+    self.transport = transport
+    self.options = options
+    self.pool = pool
+    planner = SendPlanner(source: source, options: options, pool: pool, batches: batches)
+    var configuration = SyncSender.Configuration(
+      keyspace: options.keyspace, kind: options.kind, session: options.session, tree: source.tree)
+    configuration.index = source.index
+    configuration.isCompareOnly = options.isCompareOnly
+    state = Mutex(State(machine: SyncSender(configuration)))
+    (control, controlInput) = AsyncStream.makeStream()
+    (work, workInput) = AsyncStream.makeStream()
+  }
+
+  /// - Parameter opening: the receiver's hello, where it has been read already.
+  func run(opening: SyncMessage?) async throws -> SyncOutcome {
+    step { $0.machine.start() }
+    if let opening { try receive(opening) }
+    return try await withThrowingTaskGroup(of: Bool.self) { group in
+      defer { end() }
+      group.addTask {
+        try await self.receiveAll()
+        return true
+      }
+      group.addTask {
+        try await self.runControl()
+        return false
+      }
+      group.addTask {
+        try await self.planner.run(self.work, entries: { self.state.withLock { $0.peerEntries } }) { self.taken($0) }
+        return false
+      }
+      group.addTask {
+        try await self.sendBatches()
+        return false
+      }
+      return try await finish(&group)
+    }
+  }
+
+  /// When all that was to be sent is sent, the peer's end is awaited, or ours is enough.
+  private func finish(_ group: inout ThrowingTaskGroup<Bool, any Error>) async throws -> SyncOutcome {
+    var sending = 3
+    var isPeerDone = false
+    while sending > 0 {
+      guard let wasReceiving = try await group.next() else { break }
+      if wasReceiving { isPeerDone = true } else { sending -= 1 }
+    }
+    guard let outcome = state.withLock({ $0.outcome }) else {
+      throw SyncFailure(.endedEarly, "the session ended before it was over")
+    }
+    if !isPeerDone {
+      if try await transport.finish() {
+        while try await group.next() != nil {}
+      } else {
+        group.cancelAll()
+      }
+    }
+    return outcome
+  }
+
+  // MARK: Messages in
+
+  private func receiveAll() async throws {
+    while let message = try await transport.receive() { try receive(message) }
+    guard state.withLock({ $0.outcome != nil }) else {
+      throw SyncFailure(.endedEarly, "the receiver ended the session before it was over")
+    }
+  }
+
+  private func receive(_ message: SyncMessage) throws {
+    try step { state in
+      if let outcome = Self.settled(message, state) { return [.finish(outcome)] }
+      let actions = try state.machine.receive(message)
+      switch message {
+      case .hello(let hello):
+        state.flight.credit = Int(clamping: hello.credit)
+        state.peerEntries = Int(clamping: hello.entries)
+      case .hint(let hint) where hint.credit > 0:
+        state.flight.credit = Int(clamping: hint.credit)
+      case .ack(let ack):
+        state.flight.acknowledged(through: ack.ordinal)
+        options.meter.update(bytesInFlight: state.flight.bytesInFlight)
+        options.meter.conflicts.raise(to: ack.conflicts)
+      case .sealResult(let result):
+        state.peerEntries = Int(clamping: result.entries)
+        state.withheld = 0
+        options.meter.conflicts.raise(to: result.conflicts)
+      default: break
+      }
+      return actions
+    }
+  }
+
+  /// A round that left nothing to do but unwanted deletions ends the session, although roots differ.
+  private static func settled(_ message: SyncMessage, _ state: State) -> SyncOutcome? {
+    guard case .sealResult(let result) = message, !result.isEqual, state.withheld > 0, result.conflicts == 0
+    else { return nil }
+    let content = KeyspacePosition(
+      root: result.root, entries: Int(clamping: result.entries), bytes: Int(clamping: result.bytes))
+    return .sealed(
+      SyncPosition(index: result.index, content: content), rounds: state.machine.round, conflicts: 0)
+  }
+
+  // MARK: The machine
+
+  /// Steps the machine and hands out what it wants, both under the lock: what it says first is done first.
+  private func step(_ body: (inout State) throws -> [SyncAction]) rethrows {
+    let waiter = try state.withLock { state in
+      for action in try body(&state) { perform(action, &state) }
+      return state.waiter.take()
+    }
+    waiter?.resume()
+  }
+
+  private func perform(_ action: SyncAction, _ state: inout State) {
+    switch action {
+    case .send(let message): controlInput.yield(.send(message))
+    case .readRecords(let request): controlInput.yield(.read(request))
+    case .plan(let operations):
+      options.meter.begin(round: state.machine.round)
+      workInput.yield(.plan(operations, round: state.machine.round))
+    case .seal: workInput.yield(.seal)
+    case .finish(let outcome):
+      state.outcome = outcome
+      controlInput.finish()
+      workInput.finish()
+    }
+  }
+
+  /// Planned operations have left this side's queue.
+  private func taken(_ taken: SendPlanner<Source>.Taken) {
+    step { state in
+      state.withheld += taken.withheld
+      return state.machine.operationsTaken(taken.count)
+    }
+  }
+
+  private func runControl() async throws {
+    for await action in control {
+      switch action {
+      case .send(let message): try await transport.send(message)
+      case .read(let request):
+        let source = source
+        let (records, isEnd) = try await pool.run { try source.answer(request) }
+        step { $0.machine.recordsRead(request.id, records, isEnd: isEnd) }
+      }
+    }
+    try Task.checkCancellation()
+  }
+
+  // MARK: Chunks out
+
+  private func sendBatches() async throws {
+    guard var batch = await batches.take() else { return }
+    var writer = try ChunkWriter(firstOrdinal: state.withLock { $0.machine.firstOrdinal })
+    while true {
+      switch batch {
+      case .operations(let operations, let taken):
+        try writer.append(operations)
+        options.meter.operations.add(operations.count)
+        if taken > 0 { step { $0.machine.operationsTaken(taken) } }
+        while let chunk = try writer.nextChunk(settings: controller.settings) {
+          try await send(chunk, lastOrdinal: writer.lastOrdinalTaken)
+        }
+      case .seal:
+        while let chunk = try writer.nextChunk(settings: controller.settings, ending: true) {
+          try await send(chunk, lastOrdinal: writer.lastOrdinalTaken)
+          if chunk.isLast { break }
+        }
+      }
+      guard let next = await batches.take() else { return }
+      batch = next
+    }
+  }
+
+  private func send(_ chunk: Chunk, lastOrdinal: Ordinal) async throws {
+    let bytes = Int(chunk.header.plainLength)
+    while !state.withLock({ Self.takeCredit(bytes, lastOrdinal, controller, &$0) }) {
+      await withCheckedContinuation { continuation in
+        let isFree = state.withLock { state in
+          if state.isOver || state.flight.allows(bytes, limit: controller.bytesInFlight) { return true }
+          state.waiter = continuation
+          return false
+        }
+        if isFree { continuation.resume() }
+      }
+      if state.withLock({ $0.isOver }) { throw CancellationError() }
+    }
+    options.meter.plainBytes.add(bytes)
+    options.meter.payloadBytes.add(chunk.payload.count)
+    try await transport.send(.chunk(chunk))
+  }
+
+  private static func takeCredit(
+    _ bytes: Int, _ lastOrdinal: Ordinal, _ controller: TransferController, _ state: inout State
+  ) -> Bool {
+    guard state.flight.allows(bytes, limit: controller.bytesInFlight) else { return false }
+    state.flight.sent(bytes, lastOrdinal: lastOrdinal)
+    return true
+  }
+
+  /// Lets everybody go who waits here.
+  private func end() {
+    controlInput.finish()
+    workInput.finish()
+    batches.finish()
+    let waiter = state.withLock { state in
+      state.isOver = true
+      return state.waiter.take()
+    }
+    waiter?.resume()
+  }
+}
+
+extension ChunkWriter {
+  /// Operations that were encoded elsewhere.
+  fileprivate mutating func append(_ operations: EncodedOperations) throws {
+    let bytes = operations.bytes.span
+    var position = 0
+    while let operation = try OperationLayout(parsing: bytes, at: position) {
+      let key = bytes.extracting(operation.key)
+      switch operation.kind {
+      case .put:
+        try append(put: key, expecting: operation.expectation, value: bytes.extracting(operation.value))
+      case .delete: try append(deleting: key, expecting: operation.expectation)
+      }
+      position = operation.end
+    }
+  }
+}

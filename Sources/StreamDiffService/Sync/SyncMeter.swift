@@ -1,0 +1,26 @@
+import Synchronization
+
+/// What a session has done so far, counted where it happens and read from anywhere.
+public final class SyncMeter: Sendable {
+  public let plannedOperations = Count()
+  /// Bytes of keys and values.
+  public let plannedBytes = Count()
+  /// Operations and plain bytes that left, or came.
+  public let operations = Count()
+  public let plainBytes = Count()
+  /// The same bytes as they travelled.
+  public let payloadBytes = Count()
+  public let appliedOperations = Count()
+  public let conflicts = Count()
+  private let currentRound = Atomic<Int>(1)
+  private let flight = Atomic<Int>(0)
+
+  public init() {}
+
+  public var round: Int { currentRound.load(ordering: .relaxed) }
+  func begin(round: Int) { currentRound.store(round, ordering: .relaxed) }
+
+  /// Plain bytes sent and not acknowledged.
+  public var bytesInFlight: Int { flight.load(ordering: .relaxed) }
+  func update(bytesInFlight: Int) { flight.store(bytesInFlight, ordering: .relaxed) }
+}

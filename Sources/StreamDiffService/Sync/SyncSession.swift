@@ -1,0 +1,91 @@
+public import StreamDiffCore
+
+/// What a caller wants of a session.
+public struct SyncOptions: Sendable {
+  /// What a sender does with keys that only the receiver has.
+  public enum Deletions: Hashable, Sendable {
+    /// Sends their deletion behind everything else, and refuses to when they are over half of the
+    /// receiver's entries.
+    case guarded
+    case allowed
+    /// Leaves them: the receiver then ends with more than the source has.
+    case none
+  }
+
+  public var keyspace: KeyspaceName
+  /// `nil`: whatever the other side has.
+  public var kind: KeyspaceKind?
+  public var session: SessionID
+  /// Sender: only find what differs; it arrives through `onPlan`.
+  public var isCompareOnly = false
+  public var deletions = Deletions.guarded
+  /// Sender: replace what the receiver has, whoever wrote it meanwhile.
+  public var overwrites = false
+  /// Sender: the operations about to be sent, or the differences found, as they are found. A key may
+  /// come again in a later round: there it was changed by somebody else meanwhile.
+  public var onPlan: (@Sendable (_ round: Int, _ operations: [PlannedOperation]) -> Void)?
+  /// Counted into as the session goes on: read it for progress.
+  public var meter = SyncMeter()
+
+  public init(keyspace: KeyspaceName, kind: KeyspaceKind?, session: SessionID) {
+    (self.keyspace, self.kind, self.session) = (keyspace, kind, session)
+  }
+}
+
+/// How a session ended.
+public struct SyncReport: Sendable {
+  public var outcome: SyncOutcome
+  /// Operations sent or received.
+  public var operations: Int
+  public var conflicts: Int
+  /// Operation bytes before and after compression.
+  public var plainBytes: Int
+  public var payloadBytes: Int
+}
+
+/// One StreamDiff session from hello to the end, over any transport: the code of the server's handler
+/// and of the client alike.
+public enum SyncSession {
+  /// Makes the receiver equal to `source`, or only compares.
+  /// - Throws: `SyncError`, `SyncFailure`, what the source throws, or what the transport throws.
+  public static func runSender(
+    source: some SyncSource, over transport: some SyncTransport, options: SyncOptions, pool: ReadPool
+  ) async throws -> SyncReport {
+    try await runSender(source: source, over: transport, options: options, pool: pool, opening: nil)
+  }
+
+  /// Takes what the sender brings into `sink`.
+  /// - Throws: `SyncError`, `SyncFailure`, what the sink throws, or what the transport throws.
+  public static func runReceiver(
+    sink: some SyncSink, over transport: some SyncTransport, options: SyncOptions, pool: ReadPool
+  ) async throws -> SyncReport {
+    try await runReceiver(sink: sink, over: transport, options: options, pool: pool, opening: nil)
+  }
+
+  /// - Parameter opening: the peer's hello, where it has been read already.
+  static func runSender(
+    source: some SyncSource, over transport: some SyncTransport, options: SyncOptions, pool: ReadPool,
+    opening: SyncMessage?
+  ) async throws -> SyncReport {
+    let session = SenderSession(source: source, transport: transport, options: options, pool: pool)
+    return options.report(try await session.run(opening: opening))
+  }
+
+  static func runReceiver(
+    sink: some SyncSink, over transport: some SyncTransport, options: SyncOptions, pool: ReadPool,
+    opening: SyncMessage?
+  ) async throws -> SyncReport {
+    let content = try await sink.content()
+    let session = ReceiverSession(
+      sink: sink, content: content, transport: transport, options: options, pool: pool)
+    return options.report(try await session.run(opening: opening))
+  }
+}
+
+extension SyncOptions {
+  fileprivate func report(_ outcome: SyncOutcome) -> SyncReport {
+    SyncReport(
+      outcome: outcome, operations: Int(meter.operations.value), conflicts: Int(meter.conflicts.value),
+      plainBytes: Int(meter.plainBytes.value), payloadBytes: Int(meter.payloadBytes.value))
+  }
+}

@@ -1,0 +1,65 @@
+import NIOCore
+public import StreamDiffCore
+import StreamDiffWire
+
+/// Carries a session's messages, in order. Several tasks may send; one receives.
+public protocol SyncTransport: Sendable {
+  /// Waits while too much is unsent.
+  func send(_ message: SyncMessage) async throws
+
+  /// - Returns: `nil` when the peer will send no more.
+  /// - Throws: `SyncError(.dataLoss)` for bytes that are no message.
+  func receive() async throws -> SyncMessage?
+
+  /// Nothing more will be sent.
+  /// - Returns: whether the peer's end is still to be received: a client waits for its status, while a
+  ///   server's call ends by returning.
+  func finish() async throws -> Bool
+}
+
+/// The server's end of a `Sync` call.
+public struct ServerSyncTransport: SyncTransport {
+  private let stream: ServerStream
+
+  public init(_ stream: ServerStream) { self.stream = stream }
+
+  public func send(_ message: SyncMessage) async throws { try await stream.send(message.encode()) }
+
+  public func receive() async throws -> SyncMessage? {
+    guard let bytes = try await stream.next() else { return nil }
+    return try SyncMessage(arriving: bytes)
+  }
+
+  public func finish() async throws -> Bool { false }
+}
+
+/// The client's end of a `Sync` call.
+public struct ClientSyncTransport: SyncTransport {
+  private let stream: ClientStream
+
+  public init(_ stream: ClientStream) { self.stream = stream }
+
+  public func send(_ message: SyncMessage) async throws { try await stream.send(message.encode()) }
+
+  public func receive() async throws -> SyncMessage? {
+    guard let bytes = try await stream.next() else { return nil }
+    return try SyncMessage(arriving: bytes)
+  }
+
+  public func finish() async throws -> Bool {
+    stream.halfClose()
+    return true
+  }
+}
+
+extension SyncMessage {
+  /// A message that its session cannot read was damaged: a peer that follows the contract writes none.
+  fileprivate init(arriving bytes: ByteBuffer) throws(SyncError) {
+    do throws(WireError) {
+      try self.init(decoding: bytes)
+    } catch {
+      let code: SyncError.Code = error.code == .tooLarge ? .limit : .dataLoss
+      throw SyncError(code, "a message of \(bytes.readableBytes) bytes cannot be read: \(error.detail)")
+    }
+  }
+}

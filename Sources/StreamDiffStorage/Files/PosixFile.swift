@@ -1,0 +1,71 @@
+import Glibc
+
+/// A file by its descriptor, read and written by offset.
+final class PosixFile: File {
+  let path: String
+  private let descriptor: CInt
+
+  init(opening path: String, _ mode: FileMode) throws(StorageError) {
+    let flags: CInt
+    switch mode {
+    case .read: flags = O_RDONLY
+    case .write: flags = O_RDWR
+    case .create: flags = O_RDWR | O_CREAT | O_EXCL
+    case .replace: flags = O_RDWR | O_CREAT | O_TRUNC
+    }
+    self.path = path
+    descriptor = Glibc.open(path, flags | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else {
+      throw StorageError(errno: errno, creating: flags & O_CREAT != 0, path: path, "open")
+    }
+  }
+
+  deinit { close(descriptor) }
+
+  func size() throws(StorageError) -> UInt64 {
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw StorageError(errno: errno, path: path, "fstat") }
+    return UInt64(status.st_size)
+  }
+
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(StorageError) -> Int {
+    var done = 0
+    while done < buffer.count {
+      let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[done...])
+      let count = pread(descriptor, rest.baseAddress, rest.count, off_t(offset) + off_t(done))
+      if count == 0 { break }
+      if count < 0 && errno == EINTR { continue }
+      guard count > 0 else {
+        throw StorageError(errno: errno, path: path, offset: offset + UInt64(done), "read")
+      }
+      done += count
+    }
+    return done
+  }
+
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(StorageError) {
+    var done = 0
+    while done < bytes.count {
+      let rest = UnsafeRawBufferPointer(rebasing: bytes[done...])
+      let count = pwrite(descriptor, rest.baseAddress, rest.count, off_t(offset) + off_t(done))
+      if count < 0 && errno == EINTR { continue }
+      guard count > 0 else {
+        throw StorageError(errno: errno, path: path, offset: offset + UInt64(done), "write")
+      }
+      done += count
+    }
+  }
+
+  func allocate(_ bytes: UInt64) throws(StorageError) {
+    var code: CInt
+    repeat { code = posix_fallocate(descriptor, 0, off_t(bytes)) } while code == EINTR
+    guard code == 0 else { throw StorageError(errno: code, path: path, "allocate \(bytes) bytes") }
+  }
+
+  func sync(_ point: SyncPoint) throws(StorageError) {
+    // Never again after a failure, EINTR apart: the kernel forgets what it could not write.
+    while fdatasync(descriptor) != 0 {
+      guard errno == EINTR else { throw StorageError(errno: errno, path: path, "sync (\(point.rawValue))") }
+    }
+  }
+}

@@ -1,0 +1,102 @@
+import Glibc
+
+/// The file system of this machine. Paths may be relative to the working directory.
+public struct PosixFileSystem: FileSystem {
+  public init() {}
+
+  public func open(_ path: String, _ mode: FileMode) throws(StorageError) -> any File {
+    try PosixFile(opening: path, mode)
+  }
+
+  public func createDirectory(_ path: String) throws(StorageError) {
+    var parts = path.hasPrefix("/") ? "" : "."
+    for part in path.split(separator: "/") {
+      parts += "/" + part
+      guard mkdir(parts, 0o777) != 0, errno != EEXIST else { continue }
+      let code = errno
+      // A directory above may be there and still refuse us (EROFS, EACCES): only what is missing counts.
+      if isDirectory(parts) { continue }
+      throw StorageError(errno: code, creating: true, path: parts, "create directory")
+    }
+    guard isDirectory(path) else { throw StorageError(.unwritable, path: path, "is not a directory") }
+  }
+
+  public func list(_ directory: String) throws(StorageError) -> [String] {
+    guard let stream = opendir(directory) else { throw StorageError(errno: errno, path: directory, "list") }
+    defer { closedir(stream) }
+    var names: [String] = []
+    while true {
+      errno = 0
+      guard let entry = readdir(stream) else {
+        guard errno == 0 else { throw StorageError(errno: errno, path: directory, "list") }
+        return names
+      }
+      let name = withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if name != "." && name != ".." { names.append(name) }
+    }
+  }
+
+  public func rename(_ old: String, to new: String) throws(StorageError) {
+    guard Glibc.rename(old, new) == 0 else { throw StorageError(errno: errno, path: old, "rename to \(new)") }
+  }
+
+  public func remove(_ path: String) throws(StorageError) {
+    guard unlink(path) == 0 else { throw StorageError(errno: errno, path: path, "remove") }
+  }
+
+  public func syncDirectory(_ path: String, _ point: SyncPoint) throws(StorageError) {
+    let descriptor = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw StorageError(errno: errno, path: path, "open directory") }
+    defer { close(descriptor) }
+    guard fsync(descriptor) == 0 else {
+      throw StorageError(errno: errno, path: path, "sync directory (\(point.rawValue))")
+    }
+  }
+
+  public func lock(_ path: String) throws(StorageError) -> any FileLock { try PosixFileLock(path) }
+
+  public func space(at path: String) throws(StorageError) -> DiskSpace {
+    var status = statvfs()
+    guard statvfs(path, &status) == 0 else { throw StorageError(errno: errno, path: path, "statvfs") }
+    let unit = UInt64(status.f_frsize)
+    return DiskSpace(total: UInt64(status.f_blocks) * unit, available: UInt64(status.f_bavail) * unit)
+  }
+
+  private func isDirectory(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+  }
+}
+
+/// `flock` on a file: gone with the process, however that ends.
+final class PosixFileLock: FileLock {
+  private let descriptor: CInt
+
+  init(_ path: String) throws(StorageError) {
+    descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else { throw StorageError(errno: errno, creating: true, path: path, "open lock") }
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+      let code = errno
+      close(descriptor)
+      guard code == EWOULDBLOCK else { throw StorageError(errno: code, path: path, "lock") }
+      throw StorageError(.locked, path: path, "another process uses this directory; stop it first")
+    }
+  }
+
+  deinit { close(descriptor) }
+}
+
+extension StorageError {
+  /// A failed system call. `creating`: the failure means that the place cannot be written at all.
+  init(errno code: CInt, creating: Bool = false, path: String, offset: UInt64? = nil, _ call: String) {
+    let detail = "\(call): \(String(cString: strerror(code)))"
+    switch code {
+    case ENOSPC, EDQUOT: self.init(.noSpace, path: path, offset: offset, detail)
+    case ENOENT where !creating: self.init(.notFound, path: path, offset: offset, detail)
+    case EROFS, EACCES, EPERM, ENOTDIR: self.init(.unwritable, path: path, offset: offset, detail)
+    default: self.init(creating ? .unwritable : .io, path: path, offset: offset, detail)
+    }
+  }
+}

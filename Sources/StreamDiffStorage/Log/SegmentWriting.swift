@@ -1,0 +1,61 @@
+import StreamDiffCore
+
+extension SegmentFile {
+  /// Makes a file part of the log: header, sync, rename, directory. Only a whole header ever gets the name.
+  static func activate(
+    _ path: String, generation: UInt64, header: SegmentHeader, state: HardState, in directory: String,
+    of fileSystem: any FileSystem, buffer: inout RecordBuffer
+  ) throws(StorageError) -> SegmentFile {
+    let file = try fileSystem.open(path, .write)
+    buffer.append(header)
+    buffer.append(state)
+    try buffer.finish(at: 0, generation: generation, record: 0) { (bytes) throws(StorageError) in
+      try file.write(bytes, at: 0)
+    }
+    try file.sync(.logSegmentHeader)
+    let name = directory + "/" + name(of: generation)
+    try fileSystem.rename(path, to: name)
+    try fileSystem.syncDirectory(directory, .logDirectory)
+    // Open it by the name that its errors are to show.
+    return SegmentFile(file: try fileSystem.open(name, .write), generation: generation, header: header)
+  }
+
+  /// Ends a segment whose successor is durable: from now on a missing successor is damage.
+  static func seal(
+    _ segment: SegmentFile, at place: RecordPlace, next: UInt64, buffer: inout RecordBuffer
+  ) throws(StorageError) {
+    buffer.append(sealBefore: next)
+    try buffer.finish(at: place.sector, generation: segment.generation, record: place.number) {
+      (bytes) throws(StorageError) in
+      try segment.file.write(bytes, at: UInt64(place.sector) * UInt64(Sector.bytes))
+    }
+    try segment.file.sync(.logSegmentSeal)
+  }
+
+  /// Zeros over a torn record, durable before anything else is written there.
+  func cut(from sector: UInt32, sectors: UInt32) throws(StorageError) {
+    let zeros = [UInt8](repeating: 0, count: Int(sectors) * Sector.bytes)
+    try zeros.withBytes { (bytes) throws(StorageError) in
+      try file.write(bytes, at: UInt64(sector) * UInt64(Sector.bytes))
+    }
+    try file.sync(.logCut)
+  }
+
+  /// Reads and checks one record, and lends its items.
+  func forEachItem(
+    of place: RecordPlace, scratch: ScratchBuffer,
+    _ visit: (_ item: RecordItem, _ body: UnsafeRawBufferPointer) throws(StorageError) -> Void
+  ) throws(StorageError) {
+    try readRecord(place, scratch: scratch) { (body, items) throws(StorageError) in
+      var parser = RecordParser(body, items: items)
+      while true {
+        let item: RecordItem?
+        do { item = try parser.next() } catch {
+          throw damaged(place.sector, "record \(place.number) holds something that is no item")
+        }
+        guard let item else { return }
+        try visit(item, body)
+      }
+    }
+  }
+}

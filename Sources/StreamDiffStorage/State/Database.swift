@@ -1,0 +1,156 @@
+import CRocksDB
+
+/// RocksDB as the state uses it: one column family, no write-ahead log of its own (the replica's log is
+/// one), every flush an atomic prefix of the batches written.
+///
+/// Debian's build asserts that no iterator or snapshot outlives the database: both hold this object, and
+/// it closes when the last of them goes. All calls may come from any thread.
+final class Database: @unchecked Sendable {  // RocksDB locks inside; all our fields are constant
+  struct Configuration {
+    var writeBufferBytes: Int
+    var cacheBytes: Int
+    /// As the measurements below chose; tests may choose otherwise.
+    var compresses = true
+  }
+
+  let path: String
+  let handle: OpaquePointer
+  private let options: OpaquePointer
+  private let writeOptions: OpaquePointer
+  /// Reads of the latest state.
+  let readOptions: OpaquePointer
+  /// The same, as far as memory holds what they need.
+  let cachedReadOptions: OpaquePointer
+
+  init(opening path: String, _ configuration: Configuration) throws(StorageError) {
+    self.path = path
+    let options = Self.options(configuration)
+    self.options = options
+    do throws(StorageError) {
+      handle = try Self.check(path) { rocksdb_open(options, path, $0) }.unwrapped(path)
+    } catch {
+      rocksdb_options_destroy(options)
+      throw error
+    }
+    writeOptions = rocksdb_writeoptions_create()
+    rocksdb_writeoptions_disable_WAL(writeOptions, 1)
+    rocksdb_writeoptions_set_memtable_insert_hint_per_batch(writeOptions, 1)
+    readOptions = rocksdb_readoptions_create()
+    cachedReadOptions = rocksdb_readoptions_create()
+    rocksdb_readoptions_set_read_tier(cachedReadOptions, Self.blockCacheTier)
+  }
+
+  deinit {
+    rocksdb_readoptions_destroy(cachedReadOptions)
+    rocksdb_readoptions_destroy(readOptions)
+    rocksdb_writeoptions_destroy(writeOptions)
+    rocksdb_close(handle)
+    rocksdb_options_destroy(options)
+  }
+
+  /// `kBlockCacheTier` of `rocksdb::ReadTier`.
+  private static let blockCacheTier: CInt = 1
+
+  private static func options(_ configuration: Configuration) -> OpaquePointer {
+    let options: OpaquePointer = rocksdb_options_create()
+    rocksdb_options_set_create_if_missing(options, 1)
+    rocksdb_options_set_write_buffer_size(options, configuration.writeBufferBytes)
+    // One is written while the other goes to disk.
+    rocksdb_options_set_max_write_buffer_number(options, 2)
+    rocksdb_options_set_max_background_jobs(options, 2)
+    rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1)
+    rocksdb_options_set_bytes_per_sync(options, 1 << 20)
+    rocksdb_options_set_max_open_files(options, 512)
+    let compression = configuration.compresses ? rocksdb_lz4_compression : rocksdb_no_compression
+    rocksdb_options_set_compression(options, CInt(compression))
+    // Whether a key is absent is asked for each put that expects it: no search of the write buffer for that.
+    rocksdb_options_set_memtable_prefix_bloom_size_ratio(options, 0.02)
+    rocksdb_options_set_memtable_whole_key_filtering(options, 1)
+    // Its diary, not ours.
+    rocksdb_options_set_info_log_level(options, 2)
+    rocksdb_options_set_keep_log_file_num(options, 2)
+    rocksdb_options_set_max_log_file_size(options, 1 << 20)
+    rocksdb_options_set_stats_dump_period_sec(options, 0)
+    rocksdb_options_set_stats_persist_period_sec(options, 0)
+
+    let table: OpaquePointer = rocksdb_block_based_options_create()
+    let cache: OpaquePointer = rocksdb_cache_create_lru(configuration.cacheBytes)
+    rocksdb_block_based_options_set_block_cache(table, cache)
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1)
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(table, 1)
+    rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(table, 1)
+    rocksdb_block_based_options_set_filter_policy(table, rocksdb_filterpolicy_create_bloom_full(10))
+    rocksdb_block_based_options_set_format_version(table, 5)
+    rocksdb_options_set_block_based_table_factory(options, table)
+    rocksdb_cache_destroy(cache)  // the table options keep it
+    rocksdb_block_based_options_destroy(table)
+    return options
+  }
+
+  // MARK: Calls
+
+  func write(_ batch: WriteBatch) throws(StorageError) {
+    try Self.check(path) { rocksdb_write(handle, writeOptions, batch.handle, $0) }
+  }
+
+  /// Puts everything written so far on disk, and waits for it.
+  func flush() throws(StorageError) {
+    let options: OpaquePointer = rocksdb_flushoptions_create()
+    defer { rocksdb_flushoptions_destroy(options) }
+    try Self.check(path) { rocksdb_flush(handle, options, $0) }
+  }
+
+  /// Reads one record and lends its value.
+  /// - Returns: `nil` when there is none.
+  func get<R>(
+    _ key: UnsafeRawBufferPointer, _ options: OpaquePointer,
+    _ body: (UnsafeRawBufferPointer) throws(StorageError) -> R
+  ) throws(StorageError) -> R? {
+    let slice = try Self.check(path) {
+      rocksdb_get_pinned(handle, options, key.baseAddress?.assumingMemoryBound(to: CChar.self), key.count, $0)
+    }
+    guard let slice else { return nil }
+    defer { rocksdb_pinnableslice_destroy(slice) }
+    var count = 0
+    let value = rocksdb_pinnableslice_value(slice, &count)
+    return try body(UnsafeRawBufferPointer(start: value, count: count))
+  }
+
+  /// Runs a call that reports failure through its last argument.
+  @discardableResult
+  static func check<R>(
+    _ path: String, _ call: (UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> R
+  ) throws(StorageError) -> R {
+    var message: UnsafeMutablePointer<CChar>?
+    let result = call(&message)
+    guard let message else { return result }
+    defer { rocksdb_free(message) }
+    throw StorageError(rocksDB: String(cString: message), path: path)
+  }
+}
+
+extension Optional where Wrapped == OpaquePointer {
+  fileprivate func unwrapped(_ path: String) throws(StorageError) -> OpaquePointer {
+    guard let self else { throw StorageError(.io, path: path, "RocksDB gave neither result nor error") }
+    return self
+  }
+}
+
+extension StorageError {
+  /// RocksDB says what happened in words alone; these are `rocksdb::Status::ToString`'s.
+  init(rocksDB message: String, path: String) {
+    let code: Code
+    if message.hasPrefix("Corruption") {
+      code = .damaged
+    } else if message.hasPrefix("Result incomplete") {
+      code = .notCached
+    } else if message.contains("No space left") {
+      code = .noSpace
+    } else if message.contains("While lock file") || message.contains("lock hold by") {
+      code = .locked
+    } else {
+      code = .io
+    }
+    self.init(code, path: path, "RocksDB: \(message)")
+  }
+}

@@ -1,0 +1,89 @@
+import StreamDiffCore
+
+extension StateStore {
+  /// Opens the state in `directory`, creating it when missing. Its parent must exist.
+  public static func open(
+    _ directory: String, options: Options = Options()
+  ) throws(StorageError) -> StateStore {
+    let database = try Database(
+      opening: directory,
+      Database.Configuration(
+        writeBufferBytes: options.writeBufferBytes, cacheBytes: options.cacheBytes,
+        compresses: options.compresses))
+    try checkFormat(of: database)
+    let (applied, term) = try readApplied(database)
+    let keyspaces = try readKeyspaces(database)
+    var trees: [UInt32: MerkleTree] = [:]
+    for record in keyspaces.values { trees[record.id] = try readTree(of: record, database) }
+    return StateStore(
+      database,
+      Published(database: database, applied: applied, term: term, keyspaces: keyspaces, trees: trees))
+  }
+
+  private static func checkFormat(of database: Database) throws(StorageError) {
+    let format: UInt32? = try StoreKey.format.withBytes { (key) throws(StorageError) in
+      try database.get(key, database.readOptions) { StoredInteger.read($0, at: 0) ?? 0 }
+    }
+    switch format {
+    case StoreKey.currentFormat: return
+    case nil:
+      let batch = WriteBatch()
+      batch.put(StoreKey.format, StoredInteger.bytes(StoreKey.currentFormat))
+      try database.write(batch)
+    case let format? where format > StoreKey.currentFormat:
+      throw StorageError(
+        .newerFormat, path: database.path,
+        "state format \(format), this release knows \(StoreKey.currentFormat)")
+    default: throw StorageError(.damaged, path: database.path, "the record of the state's format")
+    }
+  }
+
+  private static func readApplied(_ database: Database) throws(StorageError) -> (LogIndex, Term) {
+    let applied = try StoreKey.applied.withBytes { (key) throws(StorageError) in
+      try database.get(key, database.readOptions) { (value) throws(StorageError) in
+        guard let index: UInt64 = StoredInteger.read(value, at: 0),
+          let term: UInt64 = StoredInteger.read(value, at: 8)
+        else { throw StorageError(.damaged, path: database.path, "the record of the applied index") }
+        return (LogIndex(index), Term(term))
+      }
+    }
+    return applied ?? (.zero, .zero)
+  }
+
+  private static func readKeyspaces(
+    _ database: Database
+  ) throws(StorageError) -> [KeyspaceName: KeyspaceRecord] {
+    var keyspaces: [KeyspaceName: KeyspaceRecord] = [:]
+    let iterator = DatabaseIterator(database)
+    StoreKey.keyspaces.withBytes { iterator.seek($0) }
+    while iterator.isValid, iterator.key.starts(with: StoreKey.keyspaces) {
+      let name = String(decoding: iterator.key.dropFirst(StoreKey.keyspaces.count), as: UTF8.self)
+      guard let name = KeyspaceName(name), let id: UInt32 = StoredInteger.read(iterator.value, at: 0),
+        iterator.value.count == 5, let kind = KeyspaceKind(rawValue: iterator.value[4])
+      else { throw StorageError(.damaged, path: database.path, "the record of keyspace \(name)") }
+      keyspaces[name] = KeyspaceRecord(id: id, name: name, kind: kind)
+      iterator.next()
+    }
+    try iterator.check()
+    return keyspaces
+  }
+
+  private static func readTree(
+    of keyspace: KeyspaceRecord, _ database: Database
+  ) throws(StorageError) -> MerkleTree {
+    var leaves: [MerkleTree.LeafRecord] = []
+    let iterator = DatabaseIterator(database)
+    StoreKey.prefix(.leaves, keyspace.id).withBytes { iterator.seek($0) }
+    while iterator.isValid, let lower = iterator.key.withinArea(.leaves, keyspace.id) {
+      let lower = Array(lower)
+      let leaf = iterator.value.withSpan { MerkleTree.LeafRecord(lower: lower, encoded: $0) }
+      guard let leaf, !leaves.isEmpty || lower.isEmpty else {
+        throw StorageError(.damaged, path: database.path, "a Merkle leaf of keyspace \(keyspace.name)")
+      }
+      leaves.append(leaf)
+      iterator.next()
+    }
+    try iterator.check()
+    return MerkleTree(leaves: leaves)
+  }
+}

@@ -1,0 +1,123 @@
+public import StreamDiffCore
+
+/// A batch of changes under construction. Nothing of it is visible before `StateStore.commit`; a
+/// transaction that is let go changes nothing. Belongs to the apply thread; one at a time.
+public final class StateStoreTransaction: StateTransaction {
+  /// `nil` once committed: a batch that is done does not keep the database open.
+  private var open: Database?
+  let batch = WriteBatch()
+  private(set) var keyspaces: [KeyspaceName: KeyspaceRecord]
+  private(set) var trees: [UInt32: MerkleTree]
+  private var overlay = DigestOverlay()
+  private var entryKey = StoreKeyBuffer(.entries, 0)
+  private var digestKey = StoreKeyBuffer(.digests, 0)
+  /// Operations taken: what bounds a batch.
+  public private(set) var operations = 0
+  /// Bytes of the batch so far: what bounds its memory.
+  public var byteCount: Int { batch.byteCount }
+
+  init(_ database: Database, keyspaces: [KeyspaceName: KeyspaceRecord], trees: [UInt32: MerkleTree]) {
+    open = database
+    self.keyspaces = keyspaces
+    self.trees = trees
+  }
+
+  var database: Database {
+    guard let open else { preconditionFailure("the transaction was committed") }
+    return open
+  }
+
+  func finish() { open = nil }
+
+  public func keyspace(named name: KeyspaceName) throws(StorageError) -> KeyspaceRecord? { keyspaces[name] }
+
+  public func createKeyspace(
+    _ name: KeyspaceName, kind: KeyspaceKind
+  ) throws(StorageError) -> KeyspaceRecord {
+    precondition(keyspaces[name] == nil, "keyspace \(name) exists")
+    // Never reused: keyspaces are not removed.
+    let id = (keyspaces.values.map(\.id).max() ?? 0) + 1
+    let record = KeyspaceRecord(id: id, name: name, kind: kind)
+    batch.put(StoreKey.keyspace(name), StoredInteger.bytes(id) + [kind.rawValue])
+    keyspaces[name] = record
+    trees[id] = MerkleTree()
+    return record
+  }
+
+  public func digest(of key: Span<UInt8>, in keyspace: KeyspaceRecord) throws(StorageError) -> Digest? {
+    try key.withRawBytes { (key) throws(StorageError) in
+      switch overlay.find(key, in: keyspace.id) {
+      case .present(let record): return record.digest
+      case .deleted: return nil
+      case nil: break
+      }
+      digestKey.set(.digests, keyspace.id)
+      return try digestKey.with(key) { (stored) throws(StorageError) in
+        try database.get(stored, database.readOptions) { (value) throws(StorageError) in
+          guard let record = StoredDigest(value) else {
+            throw StorageError(.damaged, path: database.path, "digest record of \(value.count) bytes")
+          }
+          return record.digest
+        }
+      }
+    }
+  }
+
+  public func put(
+    key: Span<UInt8>, value: Span<UInt8>, digest: Digest, in keyspace: KeyspaceRecord
+  ) throws(StorageError) {
+    let record = StoredDigest(digest: digest, valueBytes: value.count)
+    set(key, in: keyspace.id, to: record)
+    key.withRawBytes { key in
+      entryKey.with(key) { stored in value.withRawBytes { batch.put(stored, $0) } }
+      digestKey.with(key) { stored in record.withBytes { batch.put(stored, $0) } }
+    }
+  }
+
+  public func delete(key: Span<UInt8>, in keyspace: KeyspaceRecord) throws(StorageError) {
+    set(key, in: keyspace.id, to: nil)
+    key.withRawBytes { key in
+      entryKey.with(key) { batch.delete($0) }
+      digestKey.with(key) { batch.delete($0) }
+    }
+  }
+
+  public func position(of keyspace: KeyspaceRecord) throws(StorageError) -> KeyspacePosition {
+    guard var tree = trees[keyspace.id] else { preconditionFailure("no keyspace \(keyspace.id)") }
+    if !tree.isClean {
+      var cursor = DigestCursor(
+        DatabaseIterator(database), keyspace: keyspace.id, path: database.path,
+        overlay: overlay.changes(in: keyspace.id))
+      let changes = try tree.refresh(reading: &cursor)
+      let prefix = StoreKey.prefix(.leaves, keyspace.id)
+      for lower in changes.removed { batch.delete(prefix + lower) }
+      for leaf in changes.written { batch.put(prefix + leaf.lower, leaf.encode()) }
+      trees[keyspace.id] = tree
+    }
+    return KeyspacePosition(root: tree.root, entries: tree.count, bytes: tree.bytes)
+  }
+
+  func setApplied(_ index: LogIndex, term: Term) {
+    batch.put(StoreKey.applied, StoredInteger.bytes(index.rawValue) + StoredInteger.bytes(term.rawValue))
+  }
+
+  /// Notes a change where later reads of the batch look, and marks its Merkle leaf.
+  private func set(_ key: Span<UInt8>, in keyspace: UInt32, to record: StoredDigest?) {
+    operations += 1
+    key.withRawBytes { overlay.set($0, in: keyspace, to: record) }
+    entryKey.set(.entries, keyspace)
+    digestKey.set(.digests, keyspace)
+    guard let lower = trees[keyspace]?.touch(key) else { return }
+    guard let leaf = trees[keyspace]?.leaf(covering: key) else { return }
+    batch.put(StoreKey.prefix(.leaves, keyspace) + lower, leaf.encode())
+  }
+}
+
+extension Span where Element == UInt8 {
+  /// Lends the bytes as a pointer, keeping the error's type.
+  func withRawBytes<R, Failure: Error>(
+    _ body: (UnsafeRawBufferPointer) throws(Failure) -> R
+  ) throws(Failure) -> R {
+    try withUnsafeBytes(body)
+  }
+}

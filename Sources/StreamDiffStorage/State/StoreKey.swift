@@ -1,0 +1,106 @@
+import StreamDiffCore
+
+/// The layout of the state in its one column family. The first byte of a key parts what it holds:
+///
+/// ```text
+/// 1 | keyspace id u32 BE | key          an entry: its value
+/// 2 | keyspace id u32 BE | key          its digest record: entry digest, 32 bytes | value length u32 LE
+/// 3 | keyspace id u32 BE | lower bound  a Merkle leaf (MerkleTree.LeafRecord)
+/// 4 | 0                                 format of the state u32 LE
+/// 4 | 1                                 applied index u64 LE | its term u64 LE
+/// 4 | 2 | name                          a keyspace: id u32 LE | kind u8
+/// ```
+///
+/// A batch changes all of them together, so that whatever a crash leaves agrees with itself.
+enum StoreKey {
+  enum Area: UInt8 {
+    case entries = 1, digests = 2, leaves = 3
+  }
+
+  static let format: [UInt8] = [4, 0]
+  static let applied: [UInt8] = [4, 1]
+  static let keyspaces: [UInt8] = [4, 2]
+  static let currentFormat: UInt32 = 1
+
+  /// Bytes before the key proper.
+  static let prefixBytes = 5
+
+  static func prefix(_ area: Area, _ keyspace: UInt32) -> [UInt8] {
+    var bytes: [UInt8] = [area.rawValue]
+    withUnsafeBytes(of: keyspace.bigEndian) { bytes.append(contentsOf: $0) }
+    return bytes
+  }
+
+  static func keyspace(_ name: KeyspaceName) -> [UInt8] { keyspaces + Array(name.description.utf8) }
+}
+
+/// A store key in memory that is used again and again.
+struct StoreKeyBuffer {
+  private(set) var bytes: [UInt8]
+
+  init(_ area: StoreKey.Area, _ keyspace: UInt32) {
+    bytes = StoreKey.prefix(area, keyspace)
+    bytes.reserveCapacity(256)
+  }
+
+  mutating func set(_ area: StoreKey.Area, _ keyspace: UInt32) {
+    bytes[0] = area.rawValue
+    for place in 0..<4 { bytes[1 + place] = UInt8(truncatingIfNeeded: keyspace >> UInt32(24 - 8 * place)) }
+  }
+
+  /// Lends prefix and `key` as one.
+  mutating func with<R, Failure: Error>(
+    _ key: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) throws(Failure) -> R
+  ) throws(Failure) -> R {
+    bytes.removeLast(bytes.count - StoreKey.prefixBytes)
+    bytes.append(contentsOf: key)
+    return try bytes.withBytes(body)
+  }
+}
+
+/// A digest record's value.
+struct StoredDigest {
+  static let byteCount = Digest.byteCount + 4
+
+  var digest: Digest
+  var valueBytes: Int
+
+  init(digest: Digest, valueBytes: Int) {
+    self.digest = digest
+    self.valueBytes = valueBytes
+  }
+
+  /// - Returns: `nil` if these bytes are no digest record.
+  init?(_ bytes: UnsafeRawBufferPointer) {
+    guard bytes.count == Self.byteCount else { return nil }
+    digest = Digest(copying: UnsafeRawBufferPointer(rebasing: bytes[..<Digest.byteCount]).bytes)
+    valueBytes = Int(
+      UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: Digest.byteCount, as: UInt32.self)))
+  }
+
+  /// Lends the encoded form.
+  func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
+    withUnsafeTemporaryAllocation(byteCount: Self.byteCount, alignment: 8) { buffer in
+      digest.withBytes { $0.withUnsafeBytes { buffer.copyMemory(from: $0) } }
+      buffer.storeBytes(of: UInt32(valueBytes).littleEndian, toByteOffset: Digest.byteCount, as: UInt32.self)
+      return body(UnsafeRawBufferPointer(buffer))
+    }
+  }
+
+  /// Whether an entry read from disk is the one this record was written for.
+  func matches(key: RawSpan, value: RawSpan, using hash: inout SHA256) -> Bool {
+    value.byteCount == valueBytes && EntryDigest.of(key: key, value: value, using: &hash) == digest
+  }
+}
+
+/// Little-endian integers of the system records.
+enum StoredInteger {
+  static func bytes(_ value: some FixedWidthInteger) -> [UInt8] {
+    withUnsafeBytes(of: value.littleEndian) { Array($0) }
+  }
+
+  static func read<T: FixedWidthInteger>(_ bytes: UnsafeRawBufferPointer, at offset: Int) -> T? {
+    guard offset + MemoryLayout<T>.size <= bytes.count else { return nil }
+    return T(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: T.self))
+  }
+}

@@ -1,0 +1,59 @@
+import ArgumentParser
+import Glibc
+import StreamDiffCore
+import StreamDiffService
+
+/// What every client command takes.
+struct ServerOptions: ParsableArguments {
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Where servers listen; the first that answers is used. Also STREAMDIFF_SERVER.",
+      valueName: "host:port[,host:port…]"))
+  var server: String?
+
+  @Flag(name: .long, help: "Send in clear text beyond this machine.")
+  var insecure = false
+
+  @Flag(name: .long, help: "Print one JSON object.")
+  var json = false
+
+  func validate() throws { _ = try addresses() }
+
+  /// - Throws: `.refused` for an address beyond this machine without `--insecure`.
+  func connect() async throws(ClientFailure) -> StreamDiffClient {
+    let addresses: [ServerAddress]
+    do { addresses = try self.addresses() } catch { throw ClientFailure(.failed, "\(error)") }
+    if !insecure, let far = addresses.first(where: { !$0.isLoopback }) {
+      throw ClientFailure(
+        .refused, "\(far) is not on this machine and the connection would be in clear text; add --insecure to allow it")
+    }
+    return try await StreamDiffClient.connect(addresses)
+  }
+
+  private func addresses() throws(ValidationError) -> [ServerAddress] {
+    let text = server ?? getenv("STREAMDIFF_SERVER").map { String(cString: $0) } ?? "127.0.0.1"
+    var addresses: [ServerAddress] = []
+    for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+      guard let address = ServerAddress(part), address.port > 0 else {
+        throw ValidationError("'\(part)' is no HOST:PORT")
+      }
+      addresses.append(address)
+    }
+    return addresses
+  }
+}
+
+/// For commands about one keyspace.
+struct KeyspaceOptions: ParsableArguments {
+  @Option(name: .long, help: "The keyspace: 1 to 128 of A-Z a-z 0-9 . _ -")
+  var keyspace = "default"
+
+  func validate() throws {
+    guard KeyspaceName(keyspace) != nil else {
+      throw ValidationError("'\(keyspace)' is no keyspace name: 1 to 128 of A-Z a-z 0-9 . _ -")
+    }
+  }
+
+  var name: KeyspaceName { KeyspaceName(keyspace) ?? .default }
+}

@@ -1,0 +1,30 @@
+import ArgumentParser
+import Glibc
+import StreamDiffService
+
+/// How commands end.
+enum Exit {
+  static let failed = ExitCode(1)
+  static let verification = ExitCode(3)
+  static let unreachable = ExitCode(4)
+  static let refused = ExitCode(5)
+
+  /// For `--help`.
+  static let table = """
+    Exit codes: 0 done, 1 failed, 3 verification failed, 4 unreachable, 5 refused (rights, limits), \
+    64 wrong usage.
+    """
+
+  /// Says on stderr what went wrong and ends the command.
+  static func because(of error: any Error) -> ExitCode {
+    if let code = error as? ExitCode { return code }
+    let failure = ClientFailure(error)
+    Output.complain(failure.detail)
+    return switch failure.kind {
+    case .failed: failed
+    case .verification: verification
+    case .unreachable: unreachable
+    case .refused: refused
+    }
+  }
+}

@@ -1,0 +1,83 @@
+import Glibc
+import StreamDiffService
+
+/// stdout and stderr, without buffers between: what is printed is out when a command ends, however it ends.
+enum Output {
+  static func print(_ text: String) { write(Array((text + "\n").utf8)) }
+
+  static func write(_ bytes: [UInt8]) { write(bytes, to: STDOUT_FILENO) }
+
+  static func complain(_ text: String) { write(Array("streamdiff: \(text)\n".utf8), to: STDERR_FILENO) }
+
+  static func note(_ text: String) { write(Array(text.utf8), to: STDERR_FILENO) }
+
+  static var isTerminal: Bool { isatty(STDERR_FILENO) == 1 }
+
+  private static func write(_ bytes: [UInt8], to descriptor: Int32) {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress!, $0.count) }
+      if count < 0 {
+        if errno == EINTR || errno == EAGAIN { continue }
+        return  // nobody reads any more
+      }
+      rest = rest.dropFirst(count)
+    }
+  }
+}
+
+/// A value of the JSON that `--json` prints.
+enum JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral {
+  case string(String)
+  case number(Int)
+  case decimal(Double)
+  case bool(Bool)
+  case null
+  case array([JSON])
+  case object([(String, JSON)])
+
+  init(stringLiteral text: String) { self = .string(text) }
+  init(integerLiteral number: Int) { self = .number(number) }
+  static func number(_ number: UInt64) -> JSON { .number(Int(clamping: number)) }
+
+  var text: String {
+    switch self {
+    case .string(let text): JSONText.string(text)
+    case .number(let number): "\(number)"
+    case .decimal(let number): number.isFinite ? fixed(number, digits: 6) : "null"
+    case .bool(let isTrue): isTrue ? "true" : "false"
+    case .null: "null"
+    case .array(let items): "[\(items.map(\.text).joined(separator: ","))]"
+    case .object(let members):
+      "{\(members.map { "\(JSONText.string($0)):\($1.text)" }.joined(separator: ","))}"
+    }
+  }
+}
+
+/// A number with so many digits behind the point.
+func fixed(_ number: Double, digits: Int) -> String {
+  var scale: Double = 1
+  for _ in 0..<digits { scale *= 10 }
+  let scaled = Int((abs(number) * scale).rounded())
+  let fraction = String(scaled % Int(scale))
+  let sign = number < 0 && scaled > 0 ? "-" : ""
+  guard digits > 0 else { return "\(sign)\(scaled)" }
+  return "\(sign)\(scaled / Int(scale)).\(String(repeating: "0", count: digits - fraction.count))\(fraction)"
+}
+
+/// Bytes for people, in units of 1000: "127.1 MB".
+func readable(bytes: some BinaryInteger) -> String {
+  var amount = Double(bytes)
+  for unit in ["B", "kB", "MB", "GB"] {
+    if amount < 1000 { return unit == "B" ? "\(Int(amount)) B" : "\(fixed(amount, digits: 1)) \(unit)" }
+    amount /= 1000
+  }
+  return "\(fixed(amount, digits: 1)) TB"
+}
+
+extension Duration {
+  var seconds: Double {
+    let (seconds, attoseconds) = components
+    return Double(seconds) + Double(attoseconds) / 1e18
+  }
+}

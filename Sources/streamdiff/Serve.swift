@@ -1,0 +1,83 @@
+import ArgumentParser
+import Glibc
+import Logging
+import ServiceLifecycle
+import StreamDiffService
+import UnixSignals
+
+struct Serve: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Serve a data directory.",
+    discussion: """
+      Prints `ready listen=HOST:PORT` once it serves. SIGTERM and SIGINT end it gracefully: calls are let run to \
+      their end, everything accepted is on disk.
+
+      Examples:
+        streamdiff serve --data-dir /var/lib/streamdiff
+        streamdiff serve --data-dir ./data --listen 127.0.0.1:0
+        streamdiff serve --data-dir ./data --listen 0.0.0.0:7400 --insecure
+
+      \(Exit.table)
+      """)
+
+  @Option(name: .long, help: ArgumentHelp("Where everything is kept; created when missing.", valueName: "dir"))
+  var dataDir: String
+
+  @Option(name: .long, help: ArgumentHelp("Where to listen; port 0 picks a free one.", valueName: "host:port"))
+  var listen = "127.0.0.1:7400"
+
+  @Flag(name: .long, help: "Listen in clear text beyond this machine.")
+  var insecure = false
+
+  func validate() throws {
+    guard ServerAddress(listen) != nil else { throw ValidationError("'\(listen)' is no HOST:PORT") }
+    guard !dataDir.isEmpty else { throw ValidationError("--data-dir is empty") }
+  }
+
+  func run() async throws {
+    LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+    let logger = Logger(label: "streamdiff")
+    do {
+      guard let address = ServerAddress(listen) else { throw ClientFailure(.refused, "'\(listen)' is no HOST:PORT") }
+      guard address.isLoopback || insecure else {
+        throw ClientFailure(
+          .refused, "listening on \(address) would serve in clear text beyond this machine; add --insecure to allow it")
+      }
+      var configuration = ServiceGroupConfiguration(
+        services: [ServerService(directory: dataDir, address: address, logger: logger)],
+        gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+      configuration.maximumGracefulShutdownDuration = .seconds(60)
+      try await ServiceGroup(configuration: configuration).run()
+    } catch {
+      throw Exit.because(of: error)
+    }
+  }
+}
+
+/// A server from its start to its graceful end.
+private struct ServerService: Service {
+  let directory: String
+  let address: ServerAddress
+  let logger: Logger
+
+  func run() async throws {
+    let configuration = ServerConfiguration(
+      directory: directory, host: address.host, port: address.port, version: StreamDiff.version)
+    let server = try await StreamDiffServer.start(configuration, logger: logger)
+    Output.print("ready listen=\(ServerAddress(host: server.host, port: server.port))")
+    let (failures, input) = AsyncStream<String>.makeStream(bufferingPolicy: .bufferingOldest(1))
+    server.replica.whenFailed { input.yield("\($0)") }
+    // Ends with the shutdown signal, or with the replica.
+    var failure: String?
+    for await reason in failures.cancelOnGracefulShutdown() {
+      failure = reason
+      break
+    }
+    do {
+      try await server.stop()
+    } catch where failure != nil {
+      // The failure itself is told below.
+    }
+    if let failure { throw ClientFailure(.failed, "the replica stopped: \(failure)") }
+  }
+}

@@ -1,0 +1,96 @@
+import ArgumentParser
+import StreamDiffCore
+import StreamDiffService
+
+struct Status: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Show what a server is, holds and does.",
+    discussion: """
+      Examples:
+        streamdiff status
+        streamdiff status --json | jq .keyspaces
+
+      \(Exit.table)
+      """)
+
+  @OptionGroup var server: ServerOptions
+
+  func run() async throws {
+    do {
+      let client = try await server.connect()
+      let status = try await client.status()
+      await client.close()
+      Output.print(server.json ? Self.json(status).text : Self.table(status))
+    } catch {
+      throw Exit.because(of: error)
+    }
+  }
+
+  private static func json(_ status: ServerStatus) -> JSON {
+    .object([
+      ("node_id", .number(status.nodeID)), ("role", .string(status.role)), ("leader", .number(status.leader)),
+      ("term", .number(status.term)), ("commit", .number(status.commit)), ("applied", .number(status.applied)),
+      ("syncing", .bool(status.isSyncing)), ("keyspaces", .array(status.keyspaces.map(json))),
+      ("members", .array(status.members.map(json))), ("sessions", .array(status.sessions.map(json))),
+      ("counters", .object(status.counters.map { ($0.name, .number($0.value)) })),
+      ("version", .string(status.version)),
+    ])
+  }
+
+  private static func json(_ keyspace: ServerStatus.Keyspace) -> JSON {
+    .object([
+      ("name", .string(keyspace.name)), ("root", keyspace.root.map { .string($0.description) } ?? .null),
+      ("entries", .number(keyspace.entries)), ("bytes", .number(keyspace.bytes)),
+      ("kind", keyspace.kind.map { .string($0.name) } ?? .null), ("index", .number(keyspace.index)),
+    ])
+  }
+
+  private static func json(_ member: ServerStatus.Member) -> JSON {
+    .object([
+      ("node_id", .number(member.nodeID)), ("address", .string(member.address)),
+      ("match", .number(member.match)), ("lag", .number(member.lag)),
+    ])
+  }
+
+  private static func json(_ session: ServerStatus.Session) -> JSON {
+    .object([
+      ("peer", .string(session.peer)), ("keyspace", .string(session.keyspace)),
+      ("sending", .bool(session.isSending)), ("bytes_sent", .number(session.bytesSent)),
+      ("bytes_received", .number(session.bytesReceived)), ("chunk", .number(Int(session.chunk))),
+      ("codec", .string(session.codec)), ("level", .number(Int(session.level))),
+      ("in_flight", .number(session.inFlight)), ("reason", .string(session.reason)),
+    ])
+  }
+
+  private static func table(_ status: ServerStatus) -> String {
+    var lines = [
+      "node \(status.nodeID)   \(status.role), leader \(status.leader == 0 ? "unknown" : "\(status.leader)"), "
+        + "term \(status.term), commit \(status.commit), applied \(status.applied)"
+        + (status.isSyncing ? ", syncing" : ""),
+      "version  \(status.version)",
+    ]
+    for keyspace in status.keyspaces {
+      lines.append(
+        "keyspace \(keyspace.name)   \(keyspace.kind?.name ?? "new"), \(keyspace.entries) entries, "
+          + "\(readable(bytes: keyspace.bytes)), root \(keyspace.root?.description ?? "unknown")")
+    }
+    for member in status.members {
+      lines.append("member \(member.nodeID)   \(member.address), match \(member.match), lag \(member.lag)")
+    }
+    for session in status.sessions {
+      lines.append(
+        "session \(session.peer)   \(session.isSending ? "sends" : "receives") \(session.keyspace), "
+          + "\(readable(bytes: session.bytesSent)) sent, \(readable(bytes: session.bytesReceived)) received")
+    }
+    return lines.joined(separator: "\n")
+  }
+}
+
+extension KeyspaceKind {
+  var name: String {
+    switch self {
+    case .plain: "plain"
+    case .directory: "directory"
+    }
+  }
+}

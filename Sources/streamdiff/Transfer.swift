@@ -1,0 +1,88 @@
+import StreamDiffCore
+import StreamDiffService
+
+/// A session that is taken up again when it breaks off: the two sides compare anew, and only what is still missing
+/// travels.
+struct Transfer {
+  /// Attempts in all, and the waits between them: together about eight seconds, time for a server to start again.
+  private static let waits: [Duration] = [250, 500, 1000, 2000, 4000].map { .milliseconds($0) }
+
+  let server: ServerOptions
+  private(set) var bytesSent: UInt64 = 0
+  private(set) var bytesReceived: UInt64 = 0
+
+  init(_ server: ServerOptions) { self.server = server }
+
+  /// - Throws: `ClientFailure`: at once where another attempt would not help or no server could be reached at all.
+  mutating func run<Value>(_ session: (StreamDiffClient) async throws -> Value) async throws -> Value {
+    var waits = Self.waits[...]
+    var client: StreamDiffClient? = try await server.connect()
+    while true {
+      do {
+        let connected: StreamDiffClient
+        if let client { connected = client } else { connected = try await server.connect() }
+        client = connected
+        let value = try await session(connected)
+        await leave(connected)
+        return value
+      } catch {
+        if let client { await leave(client) }
+        client = nil
+        let failure = ClientFailure(error)
+        guard failure.isTransient, let wait = waits.popFirst() else { throw failure }
+        if server.json == false, Output.isTerminal { Output.complain("\(failure.detail); trying again") }
+        try await Task.sleep(for: wait)
+      }
+    }
+  }
+
+  private mutating func leave(_ client: StreamDiffClient) async {
+    bytesSent += client.bytesSent
+    bytesReceived += client.bytesReceived
+    await client.close()
+  }
+}
+
+/// What push and pull print.
+struct TransferSummary {
+  /// What the comparison came to: `equal` roots, a `full` transfer into nothing, or what differs (`merkle`).
+  var mode: String
+  var entriesTotal: Int
+  var entriesChanged: Int
+  var conflicts: Int
+  var bytesLogical: UInt64
+  var bytesSent: UInt64
+  var bytesReceived: UInt64
+  var seconds: Double
+  var root: Digest
+
+  var json: JSON {
+    .object([
+      ("mode", .string(mode)), ("entries_total", .number(entriesTotal)),
+      ("entries_changed", .number(entriesChanged)), ("conflicts", .number(conflicts)),
+      ("bytes_logical", .number(bytesLogical)), ("bytes_sent", .number(bytesSent)),
+      ("bytes_received", .number(bytesReceived)), ("seconds", .decimal(seconds)),
+      ("root", .string(root.description)),
+    ])
+  }
+
+  /// - Parameter what: "pushed" or the like.
+  func text(_ what: String) -> String {
+    let rate = seconds > 0 ? Double(bytesLogical) / seconds : 0
+    return """
+      \(what): \(entriesChanged) of \(entriesTotal) entries changed, \(readable(bytes: bytesLogical)) in all
+      sent \(readable(bytes: bytesSent)), received \(readable(bytes: bytesReceived)) in \(fixed(seconds, digits: 2)) s \
+      (\(readable(bytes: UInt64(rate)))/s)\(conflicts > 0 ? ", \(conflicts) conflicts" : "")
+      root \(root)
+      """
+  }
+}
+
+extension SyncOutcome {
+  var position: SyncPosition {
+    switch self {
+    case .equal(let position), .compared(let position, _): position
+    case .sealed(let position, _, _), .differs(let position, _, _): position
+    }
+  }
+}

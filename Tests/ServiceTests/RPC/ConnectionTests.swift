@@ -1,0 +1,271 @@
+import NIOCore
+import NIOPosix
+import StreamDiffService
+import StreamDiffWire
+import Testing
+
+@Suite struct ConnectionTests {
+  static let methods: [String: RPCHandler] = [
+    "/test.Test/Echo": .unary { $0.respond($0.request) },
+    "/test.Test/EchoStream": .stream { call in
+      while let message = try await call.next() { try await call.send(message) }
+    },
+    "/test.Test/Wait": .stream { call in _ = try await call.next() },
+  ]
+
+  /// Checks that `server` still serves.
+  static func serves(_ client: RPCClient) async throws {
+    expect(try await client.unary("/test.Test/Echo", text("alive")), is: text("alive"))
+  }
+
+  // MARK: What is no gRPC
+
+  @Test(
+    "an HTTP/1 request is told what to do, and the connection closes",
+    arguments: [
+      "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "POST /test.Test/Echo HTTP/1.1\r\n\r\n", "OPTIONS * HTTP/1.0\r\n\r\n",
+      "PATCH / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello",
+    ])
+  func http1(request: String) async throws {
+    try await withServer(Self.methods) { server, client in
+      let peer = try await RawPeer(to: server)
+      try await peer.send(request)
+      let answer = String(decoding: await peer.untilClosed(), as: UTF8.self)
+      #expect(answer.hasPrefix("HTTP/1.1 400 Bad Request\r\n"))
+      #expect(answer.contains("prior knowledge"))
+      #expect(server.counters().connectionsRefused == 1)
+      try await Self.serves(client)
+    }
+  }
+
+  @Test(
+    "a wrong preface is answered with GOAWAY, and the connection closes",
+    arguments: [
+      Array("PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n".utf8), Array("PRI / HTTP/1.1\r\n\r\n".utf8), [0x16, 3, 1, 2, 0, 1, 0],
+      Array("hello\n".utf8), [0], Array(repeating: 0x41, count: 64),
+    ])
+  func wrongPreface(bytes: [UInt8]) async throws {
+    try await withServer(Self.methods) { server, client in
+      let peer = try await RawPeer(to: server)
+      try await peer.send(bytes)
+      let frames = Frame.all(in: await peer.untilClosed())
+      #expect(frames.last?.goAwayCode == .protocolError)
+      try await Self.serves(client)
+    }
+  }
+
+  @Test("bytes that are no frames end the connection with GOAWAY")
+  func noFrames() async throws {
+    try await withServer(Self.methods) { server, client in
+      let peer = try await RawPeer(to: server)
+      try await peer.send(Frame.preface + Frame.settings.bytes + Frame(type: 0, stream: 1, payload: [1, 2, 3]).bytes)
+      let frames = Frame.all(in: await peer.untilClosed())
+      #expect(frames.contains { $0.goAwayCode == .protocolError })
+      try await Self.serves(client)
+    }
+  }
+
+  @Test("a preface may come in pieces")
+  func preface() async throws {
+    try await withServer(Self.methods) { server, _ in
+      let peer = try await RawPeer(to: server)
+      for byte in Frame.preface { try await peer.send([byte]) }
+      try await peer.send(Frame.settings.bytes + Frame(type: 7, payload: Array(repeating: 0, count: 8)).bytes)
+      #expect(Frame.all(in: await peer.untilClosed()).first?.type == 4)
+    }
+  }
+
+  @Test(
+    "a request that is not gRPC's is answered in HTTP",
+    arguments: [
+      (RawRequest.grpc("/test.Test/Echo", method: "GET"), "405"),
+      (RawRequest.grpc("/test.Test/Echo", method: "PUT"), "405"),
+      (RawRequest.grpc("/test.Test/Echo", contentType: "application/json"), "415"),
+      (RawRequest.grpc("/test.Test/Echo", contentType: nil), "415"),
+      (RawRequest.grpc("/test.Test/Echo") + [HeaderField("x", String(repeating: "y", count: 17 << 10))], "431"),
+    ])
+  func notGRPC(fields: [HeaderField], expected: String) async throws {
+    try await withServer(Self.methods) { server, client in
+      let answer = try await RawRequest.send(fields, body: [0, 0, 0, 0, 0], to: server)
+      #expect(answer[":status"] == expected)
+      try await Self.serves(client)
+    }
+  }
+
+  @Test(
+    "a request that breaks gRPC's rules is answered with its status",
+    arguments: [
+      ("/test.Test/None", [0, 0, 0, 0, 0], "12", "no method"),
+      ("/test.Test/Echo", [0, 0x80, 0, 0, 0], "8", "2147483648 bytes exceeds"),
+      ("/test.Test/Echo", [1, 0, 0, 0, 1, 7], "12", "compressed"),
+      ("/test.Test/Echo", [9, 0, 0, 0, 0], "13", "flag 9"),
+      ("/test.Test/Echo", [0, 0, 0, 0, 9, 1], "13", "within a message"),
+      ("/test.Test/Echo", [0, 0], "13", "within a message"),
+      ("/test.Test/Echo", [], "12", "none"),
+      ("/test.Test/Echo", [0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "12", "one message"),
+      ("/test.Test/EchoStream", [0, 0, 0, 0, 9, 1], "13", "within a message"),
+      ("/test.Test/EchoStream", [1, 0, 0, 0, 1, 7], "12", "compressed"),
+    ] as [(String, [UInt8], String, String)])
+  func brokenCall(path: String, body: [UInt8], code: String, words: String) async throws {
+    try await withServer(Self.methods) { server, client in
+      let answer = try await RawRequest.send(RawRequest.grpc(path), body: body, to: server)
+      #expect(answer[":status"] == "200")
+      #expect(answer["content-type"] == "application/grpc")
+      #expect(answer["grpc-status"] == code)
+      #expect(answer["grpc-accept-encoding"] == "identity")
+      let message = try #require(answer["grpc-message"])
+      #expect(message.contains(words), "\(message)")
+      #expect(server.counters().callsByStatus[try #require(Int(code))] == 1)
+      try await Self.serves(client)
+    }
+  }
+
+  @Test("an answer given before the request ends does not wait for it")
+  func earlyAnswer() async throws {
+    try await withServer(Self.methods) { server, _ in
+      let answer = try await RawRequest.send(
+        RawRequest.grpc("/test.Test/None"), body: [0, 0, 0], endStream: false, to: server)
+      #expect(answer["grpc-status"] == "12")
+      #expect(answer.closed == .noError)
+    }
+  }
+
+  // MARK: Time
+
+  @Test("a connection that does not begin in time is closed", arguments: ["", "PRI * HT", "GE"])
+  func slowPreface(begin: String) async throws {
+    var limits = RPCLimits()
+    limits.prefaceTimeout = .milliseconds(30)
+    try await withServer(Self.methods, limits: limits) { server, client in
+      let peer = try await RawPeer(to: server)
+      if !begin.isEmpty { try await peer.send(begin) }
+      #expect(await peer.untilClosed() == [])
+      try await Self.serves(client)
+    }
+  }
+
+  @Test("headers that come too slowly end the connection")
+  func slowHeaders() async throws {
+    var limits = RPCLimits()
+    limits.prefaceTimeout = .milliseconds(30)
+    try await withServer(Self.methods, limits: limits) { server, client in
+      let peer = try await RawPeer(to: server)
+      // HEADERS without END_HEADERS: a CONTINUATION should follow.
+      try await peer.send(Frame.preface + Frame.settings.bytes + Frame(type: 1, stream: 1, payload: [0x83]).bytes)
+      #expect(Frame.all(in: await peer.untilClosed()).contains { $0.goAwayCode == .enhanceYourCalm })
+      try await Self.serves(client)
+    }
+  }
+
+  @Test("a connection without calls is closed after its idle time, one with a call is not")
+  func idle() async throws {
+    var limits = RPCLimits()
+    limits.idleTimeout = .milliseconds(40)
+    try await withServer(Self.methods, limits: limits) { server, client in
+      let call = try await client.open("/test.Test/EchoStream")
+      try await call.send(text("busy"))
+      expect(try await call.next(), is: text("busy"))
+      let peer = try await RawPeer(to: server)
+      try await peer.send(Frame.preface + Frame.settings.bytes)
+      #expect(Frame.all(in: await peer.untilClosed()).contains { $0.goAwayCode == .noError })
+      try await call.send(text("still"))
+      expect(try await call.next(), is: text("still"))
+      call.halfClose()
+      #expect(try await call.next() == nil)
+    }
+  }
+
+  @Test("a peer that does not answer a keepalive PING counts as gone")
+  func keepalive() async throws {
+    var limits = RPCLimits()
+    limits.keepaliveInterval = .milliseconds(20)
+    limits.keepaliveTimeout = .milliseconds(40)
+    // The server's side: a client that sends its preface and then nothing.
+    try await withServer(Self.methods, limits: limits) { server, client in
+      let peer = try await RawPeer(to: server)
+      try await peer.send(Frame.preface + Frame.settings.bytes)
+      #expect(Frame.all(in: await peer.untilClosed()).contains { $0.type == 6 })
+      try await Self.serves(client)
+    }
+    // The client's side: a server that accepts and says nothing.
+    let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+      .bind(host: "127.0.0.1", port: 0).get()
+    let client = try await RPCClient.connect(
+      host: "127.0.0.1", port: try #require(listener.localAddress?.port), limits: limits)
+    #expect(await failure { _ = try await client.unary("/test.Test/Echo", text("anyone?")) }?.isLost == true)
+    try await listener.close()
+  }
+
+  // MARK: Limits
+
+  @Test("one connection too many is told to come back later")
+  func connections() async throws {
+    var limits = RPCLimits()
+    limits.connections = 1
+    try await withServer(Self.methods, limits: limits) { server, client in
+      try await Self.serves(client)
+      let peer = try await RawPeer(to: server)
+      #expect(Frame.all(in: await peer.untilClosed()).contains { $0.goAwayCode == .enhanceYourCalm })
+      let second = try await RPCClient.connect(host: server.host, port: server.port)
+      #expect(await failure { _ = try await second.unary("/test.Test/Echo", ByteBuffer()) }?.isUnreachable == true)
+      await second.close()
+      try await Self.serves(client)
+    }
+  }
+
+  // MARK: Ends
+
+  @Test("draining lets open calls end, refuses new ones, and returns when all is closed")
+  func drain() async throws {
+    let server = try await RPCServer.bind(host: "127.0.0.1", port: 0, router: RPCRouter(Self.methods))
+    let client = try await RPCClient.connect(host: server.host, port: server.port)
+    let call = try await client.open("/test.Test/EchoStream")
+    try await call.send(text("one"))
+    expect(try await call.next(), is: text("one"))
+    async let drained: Void = server.drain(grace: .seconds(60))
+    // Calls go through until the GOAWAY is here.
+    var refusal: RPCError?
+    while refusal == nil { refusal = await failure { _ = try await client.unary("/test.Test/Echo", ByteBuffer()) } }
+    #expect(refusal?.isUnreachable == true)
+    try await call.send(text("two"))
+    expect(try await call.next(), is: text("two"))
+    call.halfClose()
+    #expect(try await call.next() == nil)
+    await drained
+    #expect(server.counters().connectionsOpen == 0)
+    await client.close()
+    let again = await failure { _ = try await RPCClient.connect(host: server.host, port: server.port) }
+    #expect(again?.isUnreachable == true)
+  }
+
+  @Test("after the grace of a drain, calls end with UNAVAILABLE and their handlers are cancelled")
+  func drainWithoutGrace() async throws {
+    let server = try await RPCServer.bind(host: "127.0.0.1", port: 0, router: RPCRouter(Self.methods))
+    let client = try await RPCClient.connect(host: server.host, port: server.port)
+    let call = try await client.open("/test.Test/Wait")
+    while server.counters().connectionsOpen == 0 { await Task.yield() }
+    try await Self.serves(client)
+    await server.drain(grace: .milliseconds(10))
+    #expect(await status { _ = try await call.next() } == GRPCStatus(.unavailable, "the server is shutting down"))
+    #expect(server.counters().connectionsOpen == 0)
+    await client.close()
+  }
+
+  @Test("a port where nobody listens is unreachable")
+  func unreachable() async throws {
+    let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+      .bind(host: "127.0.0.1", port: 0).get()
+    let port = try #require(listener.localAddress?.port)
+    try await listener.close()
+    let refused = await failure { _ = try await RPCClient.connect(host: "127.0.0.1", port: port) }
+    #expect(refused?.isUnreachable == true)
+  }
+
+  @Test("a call on a closed client is unreachable")
+  func closedClient() async throws {
+    try await withServer(Self.methods) { _, client in
+      await client.close()
+      #expect(await failure { _ = try await client.unary("/test.Test/Echo", ByteBuffer()) }?.isUnreachable == true)
+    }
+  }
+}

@@ -1,0 +1,191 @@
+"""The table of bad inputs: for each the bytes sent and the exact answer, and the same server process before
+and after. Speaks HTTP/2 through h2 with its outbound checks off, and bare sockets where even that is too polite.
+"""
+
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from streamdiff_tools import BINARY, Failure, Server, main, require, run, scratch
+
+import h2.config
+import h2.connection
+import h2.events
+
+GET = "/streamdiff.v1.KeyValue/Get"
+PUT = "/streamdiff.v1.KeyValue/Put"
+
+
+def head(path=GET, method="POST", content_type="application/grpc", extra=()):
+    return [(":method", method), (":scheme", "http"), (":path", path), (":authority", "localhost"),
+            ("content-type", content_type), ("te", "trailers"), *extra]
+
+
+def message(payload, flag=0, length=None):
+    return bytes([flag]) + (len(payload) if length is None else length).to_bytes(4, "big") + payload
+
+
+def call(server, headers, body=None, end=True):
+    """One stream on a fresh connection. Returns the response's head and trailers as one dict, or how it ended."""
+    host, port = server.address.rsplit(":", 1)
+    config = h2.config.H2Configuration(
+        client_side=True, validate_outbound_headers=False, normalize_outbound_headers=False, header_encoding="utf-8")
+    connection = h2.connection.H2Connection(config)
+    answer = {}
+    with socket.create_connection((host, int(port)), timeout=15) as link:
+        connection.initiate_connection()
+        link.sendall(connection.data_to_send())
+        connection.send_headers(1, headers, end_stream=body is None)
+        if body is not None:
+            connection.send_data(1, body, end_stream=end)
+        link.sendall(connection.data_to_send())
+        while data := link.recv(65536):
+            for event in connection.receive_data(data):
+                if isinstance(event, (h2.events.ResponseReceived, h2.events.TrailersReceived)):
+                    answer.update(event.headers)
+                elif isinstance(event, h2.events.StreamReset):
+                    answer.setdefault("reset", str(int(event.error_code)))
+                    return answer
+                elif isinstance(event, h2.events.ConnectionTerminated):
+                    answer.setdefault("goaway", str(int(event.error_code)))
+                elif isinstance(event, h2.events.StreamEnded):
+                    return answer
+            link.sendall(connection.data_to_send())
+    answer["closed"] = "yes"
+    return answer
+
+
+def raw(server, data):
+    """What the server answers to bare bytes until it closes."""
+    host, port = server.address.rsplit(":", 1)
+    got = b""
+    with socket.create_connection((host, int(port)), timeout=15) as link:
+        try:
+            link.sendall(data)
+            while part := link.recv(65536):
+                got += part
+        except ConnectionResetError:
+            pass
+    return got
+
+
+def fields(number, content):
+    return bytes([number << 3 | 2]) + varint(len(content)) + content
+
+
+def varint(value):
+    out = b""
+    while value > 127:
+        out += bytes([value & 127 | 128])
+        value >>= 7
+    return out + bytes([value])
+
+
+# name, headers, body, what the answer must hold
+CALLS = [
+    ("message length 2 GiB", head(), message(b"", length=(1 << 31) - 1), {"grpc-status": "8"}),
+    ("message length 4 GiB - 1", head(), message(b"", length=(1 << 32) - 1), {"grpc-status": "8"}),
+    ("compressed flag 1", head(extra=[("grpc-encoding", "gzip")]), message(b"\x1f\x8b", flag=1), {"grpc-status": "12"}),
+    ("compressed flag 7", head(), message(b"", flag=7), {"grpc-status": "13"}),
+    ("half a message prefix", head(), b"\0\0\0", {"grpc-status": "13"}),
+    ("half a message", head(), message(b"abc", length=100), {"grpc-status": "13"}),
+    ("no message at all", head(), b"", {"grpc-status": "13"}),
+    ("two messages to a unary method", head(), message(fields(2, b"k")) * 2, {"grpc-status": "13"}),
+    ("truncated protobuf", head(), message(b"\x12\x7fabc"), {"grpc-status": "3"}),
+    ("protobuf of a wrong wire type", head(), message(b"\x10\x01\x15"), {"grpc-status": "3"}),
+    ("keyspace that is not UTF-8", head(), message(fields(1, b"\xff\xfe") + fields(2, b"k")), {"grpc-status": "3"}),
+    ("keyspace with a slash", head(), message(fields(1, b"a/b") + fields(2, b"k")), {"grpc-status": "3"}),
+    ("empty key", head(), message(b""), {"grpc-status": "3"}),
+    ("key of 8 KiB + 1", head(PUT), message(fields(2, b"k" * 8193) + fields(3, b"v")), {"grpc-status": "3"}),
+    ("value of 1 MiB + 1", head(PUT), message(fields(2, b"k") + fields(3, b"v" * (1048576 + 1))), {"grpc-status": "3"}),
+    ("expected digest of 5 bytes", head(PUT), message(fields(2, b"k") + fields(7, b"12345")), {"grpc-status": "3"}),
+    ("session of 3 bytes", head(PUT), message(fields(2, b"k") + fields(8, b"123")), {"grpc-status": "3"}),
+    ("unknown method", head("/streamdiff.v1.KeyValue/Frobnicate"), message(b""), {":status": "200", "grpc-status": "12"}),
+    ("unknown service", head("/nobody.Knows/This"), message(b""), {":status": "200", "grpc-status": "12"}),
+    ("path without a method", head("/"), message(b""), {":status": "200", "grpc-status": "12"}),
+    ("content-type text/html", head(content_type="text/html"), message(b""), {":status": "415"}),
+    ("method GET", head(method="GET"), None, {":status": "405"}),
+    ("grpc-timeout of letters", head(extra=[("grpc-timeout", "soon")]), message(fields(2, b"k")), {"grpc-status": "3"}),
+    ("headers of 64 KiB", head(extra=[("x-large", "a" * 65536)]), message(b""), {":status": "431"}),
+    ("200 headers of 1 KiB", head(extra=[(f"x-{n}", "a" * 1024) for n in range(200)]), message(b""), {":status": "431"}),
+    ("Sync that starts with a chunk", head("/streamdiff.v1.StreamDiff/Sync"), message(fields(1, b"abc")), {"grpc-status": "3"}),
+    ("Sync with truncated protobuf", head("/streamdiff.v1.StreamDiff/Sync"), message(b"\x0a\x7f"), {"grpc-status": "3"}),
+]
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+# name, bytes, what the answer must begin with (b"" means: closed without a word)
+RAW = [
+    ("HTTP/1.1", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"HTTP/1.1 4"),
+    ("HTTP/1.0 POST", b"POST /streamdiff.v1.KeyValue/Get HTTP/1.0\r\n\r\n", b"HTTP/1.1 4"),
+    ("TLS client hello", bytes.fromhex("16030100c8010000c40303") + bytes(200), None),
+    ("wrong preface", b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n" + bytes(64), None),
+    ("random bytes", bytes((n * 73 + 41) % 256 for n in range(4096)), None),
+    ("preface, then a frame of 16 MiB", PREFACE + b"\0\0\0\x04\0\0\0\0\0" + b"\xff\xff\xff\0\0\0\0\0\1" + bytes(65536), None),
+    ("preface, then DATA on stream 0", PREFACE + b"\0\0\0\x04\0\0\0\0\0" + b"\0\0\1\0\0\0\0\0\0x", None),
+    ("preface, then HEADERS that HPACK cannot read", PREFACE + b"\0\0\0\x04\0\0\0\0\0" + b"\0\0\4\1\5\0\0\0\1" + b"\xff\xff\xff\xff", None),
+]
+
+
+def table(server):
+    for name, headers, body, wanted in CALLS:
+        got = call(server, headers, body)
+        for key, value in wanted.items():
+            require(got.get(key) == value, f"{name}: wanted {wanted}, got {got}")
+        if "grpc-status" in wanted:
+            require(got.get("grpc-message"), f"{name}: status {got['grpc-status']} without a message that says what to do")
+    for name, data, wanted in RAW:
+        got = raw(server, data)
+        if wanted is not None:
+            require(got.startswith(wanted), f"{name}: got {got[:200]!r}")
+        require(run("put", "alive", name, server=server).returncode == 0, f"after {name}: no put")
+
+
+def wrong_usage(work):
+    """Flags and files: exit code and a message that names what was wrong."""
+    blocked = work / "file"
+    blocked.write_text("not a directory")
+    rows = [
+        (["serve"], 64, "data-dir"),
+        (["serve", "--data-dir", work / "d", "--listen", "nonsense"], 64, "listen"),
+        (["serve", "--data-dir", work / "d", "--listen", "127.0.0.1:99999"], 64, "99999"),
+        (["serve", "--data-dir", work / "d", "--listen", "0.0.0.0:0"], 64, "insecure"),
+        (["serve", "--data-dir", blocked / "data"], 1, str(blocked)),
+        (["serve", "--data-dir", "/proc/streamdiff"], 1, "/proc/streamdiff"),
+        (["push"], 64, "source"),
+        (["push", work / "nothing-there"], 1, "nothing-there"),
+        (["get"], 64, "key"),
+        (["get", "k", "--keyspace", "a b"], 64, "keyspace"),
+        (["get", "k", "--server", "127.0.0.1:1"], 4, "127.0.0.1:1"),
+        (["frobnicate"], 64, "frobnicate"),
+    ]
+    for arguments, code, names in rows:
+        done = run(*arguments, codes=None, timeout=30)
+        said = done.stdout + done.stderr
+        require(done.returncode == code, f"{arguments}: exit {done.returncode}, wanted {code}: {said}")
+        require(names.lower() in said.lower(), f"{arguments}: does not name {names!r}: {said}")
+
+
+def law():
+    with scratch() as work:
+        work = pathlib.Path(work)
+        with Server(work / "data") as server:
+            pid = server.pid
+            run("put", "k", "v", server=server)
+            table(server)
+            require(server.process.poll() is None and server.pid == pid, "the server is not the same process")
+            require(run("get", "k", server=server).stdout == "v", "the value is gone")
+            second = subprocess.run(
+                [str(BINARY), "serve", "--data-dir", str(work / "data"), "--listen", "127.0.0.1:0"],
+                capture_output=True, text=True, timeout=30)
+            require(second.returncode == 1 and "data" in second.stderr, f"a second server on one directory: {second}")
+            server.stop()
+        wrong_usage(work)
+    return f"{len(CALLS)} calls, {len(RAW)} raw inputs, same process"
+
+
+if __name__ == "__main__":
+    main(law)
