@@ -26,7 +26,7 @@ struct ServerOptions: ParsableArguments {
     do { addresses = try self.addresses() } catch { throw ClientFailure(.failed, "\(error)") }
     if !insecure, let far = addresses.first(where: { !$0.isLoopback }) {
       throw ClientFailure(
-        .refused, "\(far) is not on this machine and the connection would be in clear text; add --insecure to allow it")
+        .refused, "\(far) is beyond this machine and would be spoken to in clear text: --insecure allows it")
     }
     return try await StreamDiffClient.connect(addresses)
   }

@@ -6,7 +6,8 @@ struct Get: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Print the value of a key and nothing else.",
     discussion: """
-      In a directory keyspace the key is a path: the bytes of the file, or the target of the link, are printed.
+      In a directory keyspace the key is a path: the bytes of the file, or the target of the link, are \
+      printed.
 
       Examples:
         streamdiff get colour

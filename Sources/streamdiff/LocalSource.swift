@@ -10,7 +10,7 @@ enum LocalSource {
   /// Reads the whole of it, with a progress bar.
   static func scan(_ path: String, isQuiet: Bool) async throws -> LocalSource {
     let meter = ScanMeter()
-    return try await ProgressBar.show("reading", isOn: !isQuiet, { .init(meter) }) {
+    return try await ProgressBar.show(.scan(meter), isOn: !isQuiet) {
       guard try kind(of: path) == .directory else {
         return .entries(try await NDJSONSource.scan(path, meter: meter))
       }
@@ -66,12 +66,5 @@ enum LocalSource {
     case .directory(let source): try await client.push(source, options: options)
     case .entries(let source): try await client.push(source, options: options)
     }
-  }
-}
-
-extension ProgressBar.Reading {
-  init(_ meter: ScanMeter) {
-    let (done, total) = meter.bytes
-    self.init(done: done, total: total)
   }
 }

@@ -2,8 +2,8 @@ import StreamDiffCore
 import StreamDiffService
 import Synchronization
 
-/// What a session plans, as a user counts it: files and links, or lines. A file's pieces come with its record,
-/// and directories are not counted. Takes operations from any thread.
+/// What a session plans, as a user counts it: files and links, or lines. A file's pieces come with its
+/// record, and directories are not counted. Takes operations from any thread.
 final class PlanLog: Sendable {
   /// Keys kept to be listed.
   private static let listed = 1000

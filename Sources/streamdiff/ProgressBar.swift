@@ -4,21 +4,47 @@ import StreamDiffService
 /// A line on the terminal that shows how far a piece of work is, its rate and the time left.
 enum ProgressBar {
   struct Reading {
+    /// Bytes.
     var done: UInt64
-    /// 0: unknown.
+    /// Bytes; 0: unknown.
     var total: UInt64
   }
 
-  /// Runs `body`; meanwhile, on a terminal, shows what `read` says ten times a second. The line goes when it ends.
+  /// What is being watched.
+  enum Work: Sendable {
+    case scan(ScanMeter)
+    /// What is planned so far is what is known of the total.
+    case sending(SyncMeter)
+    case receiving(SyncMeter)
+
+    var reading: Reading {
+      switch self {
+      case .scan(let meter): Reading(done: meter.bytes.done, total: meter.bytes.total)
+      case .sending(let meter): Reading(done: meter.plainBytes.value, total: meter.plannedBytes.value)
+      case .receiving(let meter): Reading(done: meter.plainBytes.value, total: 0)
+      }
+    }
+
+    var label: String {
+      switch self {
+      case .scan: "reading"
+      case .sending: "sending"
+      case .receiving: "receiving"
+      }
+    }
+  }
+
+  /// Runs `body`; meanwhile, on a terminal, shows ten times a second how far it is. The line goes when it
+  /// ends.
   static func show<Value>(
-    _ label: String, isOn: Bool, _ read: @escaping @Sendable () -> Reading, during body: () async throws -> Value
+    _ work: Work, isOn: Bool, during body: () async throws -> Value
   ) async rethrows -> Value {
     guard isOn, Output.isTerminal else { return try await body() }
     let painter = Task {
       let clock = ContinuousClock()
       let start = clock.now
       while !Task.isCancelled {
-        paint(label, read(), after: start.duration(to: clock.now).seconds)
+        paint(work.label, work.reading, after: start.duration(to: clock.now).seconds)
         try? await Task.sleep(for: .milliseconds(100))
       }
     }

@@ -7,9 +7,9 @@ struct Pull: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Make a directory or a file of NDJSON equal to a keyspace, deletions included.",
     discussion: """
-      What DEST already holds is compared, and only what differs is fetched. Each file is either its old self or \
-      its new one, whatever happens; a pull that broke off is simply started again. A DEST that does not exist \
-      becomes what the keyspace is: a directory, or a file of NDJSON in key order.
+      What DEST already holds is compared, and only what differs is fetched. Each file is either its old \
+      self or its new one, whatever happens; a pull that broke off is simply started again. A DEST that \
+      does not exist becomes what the keyspace is: a directory, or a file of NDJSON in key order.
 
       Examples:
         streamdiff pull ./copy --keyspace site
@@ -46,7 +46,8 @@ struct Pull: AsyncParsableCommand {
     guard access(dest, F_OK) == 0 else { return kind }
     guard try LocalSource.kind(of: dest) == kind else {
       let wanted = kind == .directory ? "a directory" : "a file of NDJSON"
-      throw ClientFailure(.refused, "\(keyspace.name) is a \(kind.name) keyspace; DEST must be \(wanted), \(dest) is not")
+      throw ClientFailure(
+        .refused, "\(keyspace.name) is a \(kind.name) keyspace: DEST must be \(wanted), which \(dest) is not")
     }
     return kind
   }
@@ -55,7 +56,7 @@ struct Pull: AsyncParsableCommand {
     do {
       let meter = SyncMeter()
       let wasEmpty = try await sink.isEmpty
-      let report = try await ProgressBar.show("receiving", isOn: !server.json, { .init(receiving: meter) }) {
+      let report = try await ProgressBar.show(.receiving(meter), isOn: !server.json) {
         try await transfer.run { client in
           var options = SyncOptions(keyspace: keyspace.name, kind: sink.kind, session: .random())
           options.meter = meter
@@ -88,7 +89,7 @@ private enum LocalSink {
 
   static func open(_ path: String, _ kind: KeyspaceKind, isQuiet: Bool) async throws -> LocalSink {
     let meter = ScanMeter()
-    return try await ProgressBar.show("reading", isOn: !isQuiet, { .init(meter) }) {
+    return try await ProgressBar.show(.scan(meter), isOn: !isQuiet) {
       switch kind {
       case .plain: return .entries(try await NDJSONSink.open(path, meter: meter))
       case .directory:

@@ -6,10 +6,10 @@ struct Push: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Make a keyspace equal to a directory or a file of NDJSON, deletions included.",
     discussion: """
-      SOURCE is a directory, or a file with lines {"key":…,"value":…} (key_base64, value_base64 for binary; of a key \
-      given twice the last wins). Only what differs is sent. What others change meanwhile is not overwritten: it is \
-      compared again, three times at most. A push that would delete over half of what is there stops before the \
-      first deletion.
+      SOURCE is a directory, or a file with lines {"key":…,"value":…} (key_base64, value_base64 for \
+      binary; of a key given twice the last wins). Only what differs is sent. What others change meanwhile \
+      is not overwritten: it is compared again, three times at most. A push that would delete over half of \
+      what is there stops before the first deletion.
 
       Examples:
         streamdiff push ./site
@@ -41,7 +41,7 @@ struct Push: AsyncParsableCommand {
       let log = PlanLog(local.kind)
       let meter = SyncMeter()
       var transfer = Transfer(server)
-      let report = try await ProgressBar.show("sending", isOn: !server.json, { .init(sending: meter) }) {
+      let report = try await ProgressBar.show(.sending(meter), isOn: !server.json) {
         try await transfer.run { try await local.push(to: $0, options: options(local, log, meter)) }
       }
       let isEqual = if case .equal = report.outcome { true } else { false }
@@ -72,13 +72,4 @@ struct Push: AsyncParsableCommand {
     options.onPlan = { log.add(round: $0, $1) }
     return options
   }
-}
-
-extension ProgressBar.Reading {
-  /// What is planned so far is what is known of the total.
-  init(sending meter: SyncMeter) {
-    self.init(done: meter.plainBytes.value, total: meter.plannedBytes.value)
-  }
-
-  init(receiving meter: SyncMeter) { self.init(done: meter.plainBytes.value, total: 0) }
 }

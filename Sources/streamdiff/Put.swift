@@ -7,8 +7,8 @@ struct Put: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Write the value of a key.",
     discussion: """
-      Returns when the value is on disk and visible. Nothing is sent a second time: where the connection ends before \
-      the answer, whether it was written is unknown.
+      Returns when the value is on disk and visible. Nothing is sent a second time: where the connection \
+      ends before the answer, whether it was written is unknown.
 
       Examples:
         streamdiff put colour blue

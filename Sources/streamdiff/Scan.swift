@@ -6,8 +6,8 @@ struct Scan: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "List entries in key order, as of one moment.",
     discussion: """
-      Prints a line for each entry, as push takes it: {"key":…,"value":…}, with base64 members where bytes are no \
-      UTF-8. In a directory keyspace it prints paths; a directory's ends in "/".
+      Prints a line for each entry, as push takes it: {"key":…,"value":…}, with base64 members where bytes \
+      are no UTF-8. In a directory keyspace it prints paths; a directory's ends in "/".
 
       Examples:
         streamdiff scan user/
@@ -53,7 +53,7 @@ struct Scan: AsyncParsableCommand {
         if isDirectory {
           guard let path = DirectoryListing.path(ofRecord: key) else { continue }
           begin(&text)
-          text += isJSON ? Array("{".utf8) + JSONText.member("path", path) + Array("}".utf8) : Array(printable(path).utf8)
+          text += isJSON ? JSONText.object("path", path) : Array(printable(path).utf8)
         } else {
           begin(&text)
           text += JSONText.entry(key: key, value: value)

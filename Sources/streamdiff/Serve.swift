@@ -9,8 +9,8 @@ struct Serve: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Serve a data directory.",
     discussion: """
-      Prints `ready listen=HOST:PORT` once it serves. SIGTERM and SIGINT end it gracefully: calls are let run to \
-      their end, everything accepted is on disk.
+      Prints `ready listen=HOST:PORT` once it serves. SIGTERM and SIGINT end it gracefully: calls are let \
+      run to their end, everything accepted is on disk.
 
       Examples:
         streamdiff serve --data-dir /var/lib/streamdiff
@@ -20,10 +20,10 @@ struct Serve: AsyncParsableCommand {
       \(Exit.table)
       """)
 
-  @Option(name: .long, help: ArgumentHelp("Where everything is kept; created when missing.", valueName: "dir"))
+  @Option(help: ArgumentHelp("Where everything is kept; created when missing.", valueName: "dir"))
   var dataDir: String
 
-  @Option(name: .long, help: ArgumentHelp("Where to listen; port 0 picks a free one.", valueName: "host:port"))
+  @Option(help: ArgumentHelp("Where to listen; port 0 picks a free one.", valueName: "host:port"))
   var listen = "127.0.0.1:7400"
 
   @Flag(name: .long, help: "Listen in clear text beyond this machine.")
@@ -38,10 +38,13 @@ struct Serve: AsyncParsableCommand {
     LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
     let logger = Logger(label: "streamdiff")
     do {
-      guard let address = ServerAddress(listen) else { throw ClientFailure(.refused, "'\(listen)' is no HOST:PORT") }
+      guard let address = ServerAddress(listen) else {
+        throw ClientFailure(.refused, "'\(listen)' is no HOST:PORT")
+      }
       guard address.isLoopback || insecure else {
         throw ClientFailure(
-          .refused, "listening on \(address) would serve in clear text beyond this machine; add --insecure to allow it")
+          .refused,
+          "\(address) is beyond this machine and would be served in clear text: --insecure allows it")
       }
       var configuration = ServiceGroupConfiguration(
         services: [ServerService(directory: dataDir, address: address, logger: logger)],
@@ -75,7 +78,7 @@ private struct ServerService: Service {
     }
     do {
       try await server.stop()
-    } catch where failure != nil {
+    } catch  where failure != nil {
       // The failure itself is told below.
     }
     if let failure { throw ClientFailure(.failed, "the replica stopped: \(failure)") }

@@ -28,8 +28,9 @@ struct Status: AsyncParsableCommand {
 
   private static func json(_ status: ServerStatus) -> JSON {
     .object([
-      ("node_id", .number(status.nodeID)), ("role", .string(status.role)), ("leader", .number(status.leader)),
-      ("term", .number(status.term)), ("commit", .number(status.commit)), ("applied", .number(status.applied)),
+      ("node_id", .number(status.nodeID)), ("role", .string(status.role)),
+      ("leader", .number(status.leader)), ("term", .number(status.term)), ("commit", .number(status.commit)),
+      ("applied", .number(status.applied)),
       ("syncing", .bool(status.isSyncing)), ("keyspaces", .array(status.keyspaces.map(json))),
       ("members", .array(status.members.map(json))), ("sessions", .array(status.sessions.map(json))),
       ("counters", .object(status.counters.map { ($0.name, .number($0.value)) })),
@@ -63,10 +64,10 @@ struct Status: AsyncParsableCommand {
   }
 
   private static func table(_ status: ServerStatus) -> String {
+    let leader = status.leader == 0 ? "unknown" : "\(status.leader)"
     var lines = [
-      "node \(status.nodeID)   \(status.role), leader \(status.leader == 0 ? "unknown" : "\(status.leader)"), "
-        + "term \(status.term), commit \(status.commit), applied \(status.applied)"
-        + (status.isSyncing ? ", syncing" : ""),
+      "node \(status.nodeID)   \(status.role), leader \(leader), term \(status.term), commit \(status.commit), "
+        + "applied \(status.applied)\(status.isSyncing ? ", syncing" : "")",
       "version  \(status.version)",
     ]
     for keyspace in status.keyspaces {

@@ -1,10 +1,11 @@
 import StreamDiffCore
 import StreamDiffService
 
-/// A session that is taken up again when it breaks off: the two sides compare anew, and only what is still missing
-/// travels.
+/// A session that is taken up again when it breaks off: the two sides compare anew, and only what is still
+/// missing travels.
 struct Transfer {
-  /// Attempts in all, and the waits between them: together about eight seconds, time for a server to start again.
+  /// Attempts in all, and the waits between them: together about eight seconds, time for a server to start
+  /// again.
   private static let waits: [Duration] = [250, 500, 1000, 2000, 4000].map { .milliseconds($0) }
 
   let server: ServerOptions
@@ -13,7 +14,8 @@ struct Transfer {
 
   init(_ server: ServerOptions) { self.server = server }
 
-  /// - Throws: `ClientFailure`: at once where another attempt would not help or no server could be reached at all.
+  /// - Throws: `ClientFailure`: at once where another attempt would not help or no server could be reached
+  ///   at all.
   mutating func run<Value>(_ session: (StreamDiffClient) async throws -> Value) async throws -> Value {
     var waits = Self.waits[...]
     var client: StreamDiffClient? = try await server.connect()
@@ -68,11 +70,12 @@ struct TransferSummary {
 
   /// - Parameter what: "pushed" or the like.
   func text(_ what: String) -> String {
-    let rate = seconds > 0 ? Double(bytesLogical) / seconds : 0
+    let rate = readable(bytes: UInt64(seconds > 0 ? Double(bytesLogical) / seconds : 0))
+    let (sent, received) = (readable(bytes: bytesSent), readable(bytes: bytesReceived))
     return """
       \(what): \(entriesChanged) of \(entriesTotal) entries changed, \(readable(bytes: bytesLogical)) in all
-      sent \(readable(bytes: bytesSent)), received \(readable(bytes: bytesReceived)) in \(fixed(seconds, digits: 2)) s \
-      (\(readable(bytes: UInt64(rate)))/s)\(conflicts > 0 ? ", \(conflicts) conflicts" : "")
+      sent \(sent), received \(received) in \(fixed(seconds, digits: 2)) s (\(rate)/s)\
+      \(conflicts > 0 ? ", \(conflicts) conflicts" : "")
       root \(root)
       """
   }

@@ -7,8 +7,8 @@ struct Verify: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Compare a directory or a file of NDJSON with a keyspace, and list what differs.",
     discussion: """
-      Reads every byte of PATH. Writes nothing on either side. Each line says how an entry differs: `differs`, \
-      `missing` (only PATH has it), `extra` (only the keyspace has it).
+      Reads every byte of PATH. Writes nothing on either side. Each line says how PATH departs from the \
+      keyspace: `differs`, `missing` (only the keyspace has it), `extra` (only PATH has it).
 
       Examples:
         streamdiff verify ./site
@@ -86,7 +86,8 @@ struct Verify: AsyncParsableCommand {
           guard name != state.last || kind == .plain else { continue }
           state.last = name
           state.count += 1
-          let how = Self.how(operation, isRecord: kind == .plain || DirectoryListing.path(ofRecord: operation.key) != nil)
+          let isWhole = kind == .plain || DirectoryListing.path(ofRecord: operation.key) != nil
+          let how = isWhole ? Self.how(operation) : "differs"
           lines += "\(how)  \(printable(name))\n"
           if state.listed.count < Self.maximumListed {
             state.listed.append(.object([("key", .string(printable(name))), ("how", .string(how))]))
@@ -96,10 +97,9 @@ struct Verify: AsyncParsableCommand {
       }
     }
 
-    private static func how(_ operation: PlannedOperation, isRecord: Bool) -> String {
-      guard isRecord else { return "differs" }
-      if operation.change == .delete { return "extra" }
-      return operation.expectation == .absent ? "missing" : "differs"
+    private static func how(_ operation: PlannedOperation) -> String {
+      if operation.change == .delete { return "missing" }
+      return operation.expectation == .absent ? "extra" : "differs"
     }
   }
 }

@@ -12,7 +12,7 @@ import sys
 import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from streamdiff_tools import Server, keyspace, main, ndjson, require, run, run_json, scratch
+from streamdiff_tools import Server, keyspace, main, ndjson, require, run_json, scratch, status
 
 
 class Proxy:
@@ -61,6 +61,12 @@ class Proxy:
         self.listener.close()
 
 
+def failed_calls(server):
+    """Calls that did not end with OK. The one that asks is counted when it is over."""
+    counters = status(server)["counters"]
+    return counters["requests"] - counters["requests_ok"]
+
+
 def law():
     parser = argparse.ArgumentParser()
     parser.add_argument("--flips", type=int, default=12)
@@ -83,11 +89,12 @@ def law():
                     address = proxy.address
 
                 name = f"flip-{flip}"
+                failed = failed_calls(server)
                 report = run_json("push", source, "--keyspace", name, server=Through)
                 require(proxy.flipped, "the proxy flipped nothing")
                 require(report["root"] == whole["root"], f"flip at {offset}: pushed root {report['root']}")
                 require(keyspace(server, name)["root"] == whole["root"], f"flip at {offset}: the server's root differs")
-                retried += proxy.connections > 1
+                retried += proxy.connections > 1 or failed_calls(server) > failed
                 proxy.close()
             require(server.process.poll() is None and server.pid == pid, "the server did not live through it")
             server.stop()

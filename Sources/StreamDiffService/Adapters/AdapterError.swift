@@ -1,6 +1,7 @@
 import Glibc
 
-/// What went wrong between a session and the caller's own files. The path is named; the detail says what to do.
+/// What went wrong between a session and the caller's own files. The path is named; the detail says what to
+/// do.
 public struct AdapterError: Error, Equatable, Sendable, CustomStringConvertible {
   public enum Code: Sendable {
     /// A system call failed: the caller's disk or permissions.

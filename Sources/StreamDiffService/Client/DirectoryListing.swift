@@ -7,7 +7,8 @@ public enum DirectoryListing {
   /// - Returns: false, with nothing handed out, when there is no such file.
   /// - Throws: `ClientFailure`; `.refused` for a directory. What was handed out before is then of no use.
   public static func read(
-    _ path: [UInt8], in keyspace: KeyspaceName, from client: StreamDiffClient, _ emit: ([UInt8]) throws -> Void
+    _ path: [UInt8], in keyspace: KeyspaceName, from client: StreamDiffClient,
+    _ emit: ([UInt8]) throws -> Void
   ) async throws -> Bool {
     let name = path.last == UInt8(ascii: "/") ? Array(path.dropLast()) : path
     guard let value = try await client.get(DirectoryKey.record(name), in: keyspace).value else {
@@ -33,7 +34,8 @@ public enum DirectoryListing {
         }
         for piece in pieces {
           try emit(
-            try await fetch(DirectoryKey.piece(name, piece.digest), piece, of: name, in: keyspace, from: client))
+            try await fetch(
+              DirectoryKey.piece(name, piece.digest), piece, of: name, in: keyspace, from: client))
         }
       }
     }

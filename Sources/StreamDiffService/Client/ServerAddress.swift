@@ -12,7 +12,9 @@ public struct ServerAddress: Hashable, Sendable, CustomStringConvertible {
     var host = text[...]
     var port = Self.defaultPort
     if let colon = text.lastIndex(of: ":"), !text[..<colon].contains(":") || text[..<colon].hasSuffix("]") {
-      guard let number = Int(text[text.index(after: colon)...]), (0...65535).contains(number) else { return nil }
+      guard let number = Int(text[text.index(after: colon)...]), (0...65535).contains(number) else {
+        return nil
+      }
       (host, port) = (text[..<colon], number)
     }
     if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }

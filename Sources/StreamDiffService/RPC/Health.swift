@@ -44,7 +44,7 @@ public final class HealthService: Sendable {
       }
       call.respond(HealthCheckResponse(status: status).encode())
     } catch {
-      call.fail(GRPCStatus(.invalidArgument, error.detail))
+      call.fail(GRPCStatus(error))
     }
   }
 
@@ -57,7 +57,7 @@ public final class HealthService: Sendable {
     do throws(WireError) {
       service = try HealthCheckRequest(decoding: request).service
     } catch {
-      throw GRPCStatus(.invalidArgument, error.detail)
+      throw GRPCStatus(error)
     }
     let (changes, watcher) = begin(service)
     defer { end(watcher) }

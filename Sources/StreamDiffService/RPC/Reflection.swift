@@ -27,7 +27,7 @@ public struct ReflectionService: Sendable {
       do throws(WireError) {
         request = try ReflectionRequest(decoding: message)
       } catch {
-        throw GRPCStatus(.invalidArgument, error.detail)
+        throw GRPCStatus(error)
       }
       try await call.send(ReflectionCatalog.embedded.answer(request, offering: services).encode())
     }

@@ -330,8 +330,8 @@ final class ServerConnection: HTTP2Connection {
     call.deframer = MessageDeframer(limit: 0)
     shared.counters.callEnded(status.code)
     guard case .stream(let pipe, let task) = call.kind else { return }
-    pipe.abort(status.code == .ok ? RPCError(.cancelled, "the call has ended") : .status(status, trailers: Metadata()))
     if status.code != .ok { task.cancel() }
+    pipe.abort(status.code == .ok ? RPCError(.cancelled, "the call has ended") : .status(status, trailers: Metadata()))
   }
 
   @discardableResult

@@ -68,7 +68,8 @@ public enum SyncSession {
     opening: SyncMessage?
   ) async throws -> SyncReport {
     let session = SenderSession(source: source, transport: transport, options: options, pool: pool)
-    return options.report(try await session.run(opening: opening))
+    let before = SyncReport(counting: options.meter)
+    return SyncReport(try await session.run(opening: opening), counted: options.meter, since: before)
   }
 
   static func runReceiver(
@@ -78,14 +79,31 @@ public enum SyncSession {
     let content = try await sink.content()
     let session = ReceiverSession(
       sink: sink, content: content, transport: transport, options: options, pool: pool)
-    return options.report(try await session.run(opening: opening))
+    let before = SyncReport(counting: options.meter)
+    return SyncReport(try await session.run(opening: opening), counted: options.meter, since: before)
   }
 }
 
-extension SyncOptions {
-  fileprivate func report(_ outcome: SyncOutcome) -> SyncReport {
-    SyncReport(
-      outcome: outcome, operations: Int(meter.operations.value), conflicts: Int(meter.conflicts.value),
-      plainBytes: Int(meter.plainBytes.value), payloadBytes: Int(meter.payloadBytes.value))
+extension SyncReport {
+  /// What a meter shows; it may have counted earlier sessions too.
+  fileprivate init(counting meter: SyncMeter) {
+    let nowhere = SyncPosition(index: .zero, content: .empty)
+    outcome = .equal(nowhere)
+    operations = Int(meter.operations.value)
+    conflicts = 0
+    plainBytes = Int(meter.plainBytes.value)
+    payloadBytes = Int(meter.payloadBytes.value)
+  }
+
+  fileprivate init(_ outcome: SyncOutcome, counted meter: SyncMeter, since before: SyncReport) {
+    self.init(counting: meter)
+    self.outcome = outcome
+    operations -= before.operations
+    plainBytes -= before.plainBytes
+    payloadBytes -= before.payloadBytes
+    switch outcome {
+    case .sealed(_, _, let conflicts), .differs(_, _, let conflicts): self.conflicts = Int(clamping: conflicts)
+    case .equal, .compared: break
+    }
   }
 }

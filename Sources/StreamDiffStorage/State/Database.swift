@@ -61,8 +61,7 @@ final class Database: @unchecked Sendable {  // RocksDB locks inside; all our fi
     rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1)
     rocksdb_options_set_bytes_per_sync(options, 1 << 20)
     rocksdb_options_set_max_open_files(options, 512)
-    let compression = configuration.compresses ? rocksdb_lz4_compression : rocksdb_no_compression
-    rocksdb_options_set_compression(options, CInt(compression))
+    setCompression(of: options, compresses: configuration.compresses)
     // Whether a key is absent is asked for each put that expects it: no search of the write buffer for that.
     rocksdb_options_set_memtable_prefix_bloom_size_ratio(options, 0.02)
     rocksdb_options_set_memtable_whole_key_filtering(options, 1)
@@ -81,10 +80,23 @@ final class Database: @unchecked Sendable {  // RocksDB locks inside; all our fi
     rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(table, 1)
     rocksdb_block_based_options_set_filter_policy(table, rocksdb_filterpolicy_create_bloom_full(10))
     rocksdb_block_based_options_set_format_version(table, 5)
+    rocksdb_block_based_options_set_data_block_index_type(
+      table, CInt(rocksdb_block_based_table_data_block_index_type_binary_search_and_hash))
+    rocksdb_block_based_options_set_data_block_hash_ratio(table, 0.75)
     rocksdb_options_set_block_based_table_factory(options, table)
     rocksdb_cache_destroy(cache)  // the table options keep it
     rocksdb_block_based_options_destroy(table)
     return options
+  }
+
+  /// A flush, which writers may have to wait for, writes as it is; what compaction then keeps is LZ4.
+  /// Measured, LZ4 to none: 122 MB of JSON and Python in 64 KiB values take 32 and 122 MB, a flush of them
+  /// 0.40 and 0.12 s; 500 000 entries of 100 bytes take 40 and 79 MB; reads cost the same, since the
+  /// cache holds plain blocks.
+  private static func setCompression(of options: OpaquePointer, compresses: Bool) {
+    let lz4 = CInt(compresses ? rocksdb_lz4_compression : rocksdb_no_compression)
+    let levels = [CInt(rocksdb_no_compression)] + [CInt](repeating: lz4, count: 6)
+    rocksdb_options_set_compression_per_level(options, levels, levels.count)
   }
 
   // MARK: Calls

@@ -23,8 +23,6 @@ struct DigestOverlay {
   /// Index into `items` plus one; 0 is free. A power of two, at most half full.
   private var slots = [Int32](repeating: 0, count: 256)
 
-  var isEmpty: Bool { items.isEmpty }
-
   func find(_ key: UnsafeRawBufferPointer, in keyspace: UInt32) -> Change? {
     guard !items.isEmpty else { return nil }
     let slot = slot(of: key, in: keyspace, hash: Self.hash(key, keyspace))
@@ -43,6 +41,18 @@ struct DigestOverlay {
         Item(hash: hash, keyspace: keyspace, start: keys.count, length: key.count, record: record))
       keys.append(contentsOf: key)
       slots[slot] = Int32(items.count)
+    }
+  }
+
+  var count: Int { items.count }
+
+  /// Every changed key once, in the order of first change.
+  func forEach(_ body: (_ key: UnsafeRawBufferPointer, _ keyspace: UInt32, _ record: StoredDigest?) -> Void) {
+    keys.withBytes { keys in
+      for item in items {
+        let key = UnsafeRawBufferPointer(rebasing: keys[item.start..<item.start + item.length])
+        body(key, item.keyspace, item.record)
+      }
     }
   }
 

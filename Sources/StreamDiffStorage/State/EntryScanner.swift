@@ -1,59 +1,50 @@
 import StreamDiffCore
 
-/// Walks entries and their digest records side by side; each value lent was checked.
+/// Walks the entries of a keyspace; each value lent was checked against its digest.
 struct EntryScanner: ~Copyable {
-  private let entries: DatabaseIterator
-  private let digests: DatabaseIterator
+  private let iterator: DatabaseIterator
   private let keyspace: KeyspaceRecord
   private let path: String
-  private var entryKey: StoreKeyBuffer
-  private var digestKey: StoreKeyBuffer
+  private var buffer: StoreKeyBuffer
   private var hash = SHA256()
   private var isPlaced = false
 
   /// Steps worth taking before a search: a search costs about as much as ten.
   private static let stepsBeforeSeek = 6
 
-  init(entries: DatabaseIterator, digests: DatabaseIterator, keyspace: KeyspaceRecord, path: String) {
-    (self.entries, self.digests) = (entries, digests)
-    (self.keyspace, self.path) = (keyspace, path)
-    entryKey = StoreKeyBuffer(.entries, keyspace.id)
-    digestKey = StoreKeyBuffer(.digests, keyspace.id)
+  init(_ iterator: DatabaseIterator, keyspace: KeyspaceRecord, path: String) {
+    self.iterator = iterator
+    self.keyspace = keyspace
+    self.path = path
+    buffer = StoreKeyBuffer(.entries, keyspace.id)
   }
 
   /// The entry's key; `nil` at the end. Void after the next move.
   var key: UnsafeRawBufferPointer? {
-    entries.isValid ? entries.key.withinArea(.entries, keyspace.id) : nil
+    iterator.isValid ? iterator.key.withinArea(.entries, keyspace.id) : nil
   }
 
-  var valueBytes: Int { entries.value.count }
+  /// Of the entry's value.
+  var valueBytes: Int { max(0, iterator.value.count - StoredEntry.checkBytes) }
 
   /// The value of the entry, void after the next move.
   mutating func value() throws(StorageError) -> UnsafeRawBufferPointer {
     guard let key else { preconditionFailure("no entry here") }
-    guard digests.isValid, let other = digests.key.withinArea(.digests, keyspace.id),
-      KeyComparison.isEqual(key, other), let record = StoredDigest(digests.value),
-      record.matches(key: key.bytes, value: entries.value.bytes, using: &hash)
-    else {
-      try digests.check()
+    guard let value = StoredEntry.value(in: iterator.value, of: key, using: &hash) else {
       throw .mismatch(key, in: keyspace, path: path)
     }
-    return entries.value
+    return value
   }
 
   /// Moves to the first entry at or behind `key`.
   mutating func seek(_ key: [UInt8]) throws(StorageError) {
-    key.withBytes { key in
-      entryKey.with(key) { entries.seek($0) }
-      digestKey.with(key) { digests.seek($0) }
-    }
+    key.withBytes { buffer.with($0) { iterator.seek($0) } }
     isPlaced = true
     try checkEnd()
   }
 
   mutating func next() throws(StorageError) {
-    entries.next()
-    if digests.isValid { digests.next() }
+    iterator.next()
     try checkEnd()
   }
 
@@ -79,6 +70,6 @@ struct EntryScanner: ~Copyable {
 
   /// An end may be a failed read.
   private func checkEnd() throws(StorageError) {
-    if !entries.isValid { try entries.check() }
+    if !iterator.isValid { try iterator.check() }
   }
 }

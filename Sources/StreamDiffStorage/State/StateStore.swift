@@ -82,12 +82,12 @@ public final class StateStore: Sendable {
   public func commit(
     _ transaction: StateStoreTransaction, appliedIndex index: LogIndex, term: Term
   ) throws(StorageError) {
-    transaction.setApplied(index, term: term)
-    let bytes = transaction.byteCount
+    let batch = transaction.seal(appliedIndex: index, term: term)
+    let bytes = batch.byteCount
     defer { transaction.finish() }
     do throws(StorageError) {
       try commits.withLock { (_) throws(StorageError) in
-        try transaction.database.write(transaction.batch)
+        try transaction.database.write(batch)
         published.withLock { state in
           precondition(index >= state.applied, "applied moved back: \(state.applied) to \(index)")
           (state.applied, state.term) = (index, term)
@@ -120,7 +120,7 @@ public final class StateStore: Sendable {
 
   // MARK: Reading
 
-  /// Reads one value of the latest state and checks it against its digest record.
+  /// Reads one value of the latest state and checks it against its digest.
   /// - Parameter blocking: false on an event loop: then only memory is looked at.
   public func get(
     _ key: [UInt8], in name: KeyspaceName, blocking: Bool = true

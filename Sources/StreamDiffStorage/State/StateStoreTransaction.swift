@@ -5,16 +5,18 @@ public import StreamDiffCore
 public final class StateStoreTransaction: StateTransaction {
   /// `nil` once committed: a batch that is done does not keep the database open.
   private var open: Database?
-  let batch = WriteBatch()
+  private let batch = WriteBatch()
   private(set) var keyspaces: [KeyspaceName: KeyspaceRecord]
   private(set) var trees: [UInt32: MerkleTree]
   private var overlay = DigestOverlay()
   private var entryKey = StoreKeyBuffer(.entries, 0)
   private var digestKey = StoreKeyBuffer(.digests, 0)
+  /// Leaf records to write, or to delete where there is no value, in order.
+  private var leaves: [(key: [UInt8], value: [UInt8]?)] = []
   /// Operations taken: what bounds a batch.
   public private(set) var operations = 0
-  /// Bytes of the batch so far: what bounds its memory.
-  public var byteCount: Int { batch.byteCount }
+  /// Bytes of the batch so far, about: what bounds its memory.
+  public var byteCount: Int { batch.byteCount + 128 * (overlay.count + leaves.count) }
 
   init(_ database: Database, keyspaces: [KeyspaceName: KeyspaceRecord], trees: [UInt32: MerkleTree]) {
     open = database
@@ -66,20 +68,17 @@ public final class StateStoreTransaction: StateTransaction {
   public func put(
     key: Span<UInt8>, value: Span<UInt8>, digest: Digest, in keyspace: KeyspaceRecord
   ) throws(StorageError) {
-    let record = StoredDigest(digest: digest, valueBytes: value.count)
-    set(key, in: keyspace.id, to: record)
+    set(key, in: keyspace.id, to: StoredDigest(digest: digest, valueBytes: value.count))
     key.withRawBytes { key in
-      entryKey.with(key) { stored in value.withRawBytes { batch.put(stored, $0) } }
-      digestKey.with(key) { stored in record.withBytes { batch.put(stored, $0) } }
+      entryKey.with(key) { stored in
+        value.withRawBytes { value in StoredEntry.withCheck(of: digest) { batch.put(stored, $0, value) } }
+      }
     }
   }
 
   public func delete(key: Span<UInt8>, in keyspace: KeyspaceRecord) throws(StorageError) {
     set(key, in: keyspace.id, to: nil)
-    key.withRawBytes { key in
-      entryKey.with(key) { batch.delete($0) }
-      digestKey.with(key) { batch.delete($0) }
-    }
+    key.withRawBytes { key in entryKey.with(key) { batch.delete($0) } }
   }
 
   public func position(of keyspace: KeyspaceRecord) throws(StorageError) -> KeyspacePosition {
@@ -90,15 +89,27 @@ public final class StateStoreTransaction: StateTransaction {
         overlay: overlay.changes(in: keyspace.id))
       let changes = try tree.refresh(reading: &cursor)
       let prefix = StoreKey.prefix(.leaves, keyspace.id)
-      for lower in changes.removed { batch.delete(prefix + lower) }
-      for leaf in changes.written { batch.put(prefix + leaf.lower, leaf.encode()) }
+      for lower in changes.removed { leaves.append((prefix + lower, nil)) }
+      for leaf in changes.written { leaves.append((prefix + leaf.lower, leaf.encode())) }
       trees[keyspace.id] = tree
     }
     return KeyspacePosition(root: tree.root, entries: tree.count, bytes: tree.bytes)
   }
 
-  func setApplied(_ index: LogIndex, term: Term) {
+  /// Completes the batch. Each area of the keyspace in one run: RocksDB finds the place of a record beside
+  /// the one before it without a search (1.5 times the puts a second where keys rise).
+  func seal(appliedIndex index: LogIndex, term: Term) -> WriteBatch {
+    overlay.forEach { key, keyspace, record in
+      digestKey.set(.digests, keyspace)
+      digestKey.with(key) { stored in
+        if let record { record.withBytes { batch.put(stored, $0) } } else { batch.delete(stored) }
+      }
+    }
+    for leaf in leaves {
+      if let value = leaf.value { batch.put(leaf.key, value) } else { batch.delete(leaf.key) }
+    }
     batch.put(StoreKey.applied, StoredInteger.bytes(index.rawValue) + StoredInteger.bytes(term.rawValue))
+    return batch
   }
 
   /// Notes a change where later reads of the batch look, and marks its Merkle leaf.
@@ -106,10 +117,9 @@ public final class StateStoreTransaction: StateTransaction {
     operations += 1
     key.withRawBytes { overlay.set($0, in: keyspace, to: record) }
     entryKey.set(.entries, keyspace)
-    digestKey.set(.digests, keyspace)
     guard let lower = trees[keyspace]?.touch(key) else { return }
     guard let leaf = trees[keyspace]?.leaf(covering: key) else { return }
-    batch.put(StoreKey.prefix(.leaves, keyspace) + lower, leaf.encode())
+    leaves.append((StoreKey.prefix(.leaves, keyspace) + lower, leaf.encode()))
   }
 }
 

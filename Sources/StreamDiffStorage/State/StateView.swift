@@ -64,12 +64,12 @@ public final class StateView: Sendable {
     return result
   }
 
-  /// - Returns: the value, checked against its digest record; `nil` when the key is absent.
+  /// - Returns: the value, checked against its digest; `nil` when the key is absent.
   public func get(_ key: [UInt8], in keyspace: KeyspaceRecord) throws(StorageError) -> [UInt8]? {
     try EntryReader(database, snapshot.readOptions, keyspace).get(key)
   }
 
-  /// Values of many keys, each checked against its digest record.
+  /// Values of many keys, each checked against its digest.
   /// - Parameter keys: rising. Neighbours in the keyspace cost a step each, others a search.
   /// - Returns: one value for each key; `nil` where it is absent.
   public func values(
@@ -113,9 +113,7 @@ public final class StateView: Sendable {
   }
 
   private func entryScanner(of keyspace: KeyspaceRecord) -> EntryScanner {
-    EntryScanner(
-      entries: DatabaseIterator(database, at: snapshot), digests: DatabaseIterator(database, at: snapshot),
-      keyspace: keyspace, path: database.path)
+    EntryScanner(DatabaseIterator(database, at: snapshot), keyspace: keyspace, path: database.path)
   }
 }
 

@@ -3,7 +3,7 @@ import StreamDiffCore
 /// The layout of the state in its one column family. The first byte of a key parts what it holds:
 ///
 /// ```text
-/// 1 | keyspace id u32 BE | key          an entry: its value
+/// 1 | keyspace id u32 BE | key          an entry: first 8 bytes of its entry digest | its value
 /// 2 | keyspace id u32 BE | key          its digest record: entry digest, 32 bytes | value length u32 LE
 /// 3 | keyspace id u32 BE | lower bound  a Merkle leaf (MerkleTree.LeafRecord)
 /// 4 | 0                                 format of the state u32 LE
@@ -12,6 +12,10 @@ import StreamDiffCore
 /// ```
 ///
 /// A batch changes all of them together, so that whatever a crash leaves agrees with itself.
+///
+/// The eight bytes before a value let a read check it with one search where the digest record would cost
+/// a second (3.5 of 8 µs of CPU a random read, 500 000 entries on a busy machine): a value altered at rest
+/// passes with a chance of 2⁻⁶⁴, and a comparison of all values with their whole digests finds it then.
 enum StoreKey {
   enum Area: UInt8 {
     case entries = 1, digests = 2, leaves = 3
@@ -86,10 +90,28 @@ struct StoredDigest {
       return body(UnsafeRawBufferPointer(buffer))
     }
   }
+}
 
-  /// Whether an entry read from disk is the one this record was written for.
-  func matches(key: RawSpan, value: RawSpan, using hash: inout SHA256) -> Bool {
-    value.byteCount == valueBytes && EntryDigest.of(key: key, value: value, using: &hash) == digest
+/// An entry's value with what checks it.
+enum StoredEntry {
+  static let checkBytes = 8
+
+  /// What stands before the value.
+  static func withCheck<R>(of digest: Digest, _ body: (UnsafeRawBufferPointer) -> R) -> R {
+    digest.withBytes { $0.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[..<checkBytes])) } }
+  }
+
+  /// The value in a stored entry.
+  /// - Returns: `nil` if it is not what was written for `key`.
+  static func value(
+    in stored: UnsafeRawBufferPointer, of key: UnsafeRawBufferPointer, using hash: inout SHA256
+  ) -> UnsafeRawBufferPointer? {
+    guard stored.count >= checkBytes else { return nil }
+    let value = UnsafeRawBufferPointer(rebasing: stored[checkBytes...])
+    let digest = EntryDigest.of(key: key.bytes, value: value.bytes, using: &hash)
+    let check = stored.loadUnaligned(as: UInt64.self)
+    let isRight = withCheck(of: digest) { $0.loadUnaligned(as: UInt64.self) == check }
+    return isRight ? value : nil
   }
 }
 

@@ -17,6 +17,18 @@ final class WriteBatch {
     rocksdb_writebatch_put(handle, key.characters, key.count, value.characters, value.count)
   }
 
+  /// Puts a value that comes in two parts.
+  func put(_ key: UnsafeRawBufferPointer, _ head: UnsafeRawBufferPointer, _ rest: UnsafeRawBufferPointer) {
+    var (keyStart, keySize) = (key.characters, key.count)
+    withUnsafeTemporaryAllocation(of: UnsafePointer<CChar>?.self, capacity: 2) { parts in
+      withUnsafeTemporaryAllocation(of: Int.self, capacity: 2) { sizes in
+        (parts[0], sizes[0]) = (head.characters, head.count)
+        (parts[1], sizes[1]) = (rest.characters, rest.count)
+        rocksdb_writebatch_putv(handle, 1, &keyStart, &keySize, 2, parts.baseAddress, sizes.baseAddress)
+      }
+    }
+  }
+
   func delete(_ key: UnsafeRawBufferPointer) {
     rocksdb_writebatch_delete(handle, key.characters, key.count)
   }

@@ -1,11 +1,14 @@
 import StreamDiffCore
 
-/// One keyspace in memory, kept in key order: a source to read from, and a store to apply to.
+/// One keyspace in memory, kept in key order: a source to read from, and a store to apply to. After a
+/// transaction, `settle`.
 struct Content: StateTransaction {
   static let name = KeyspaceName("content")!
 
   private(set) var records: [DigestRecord] = []
   private(set) var values: [[UInt8]: [UInt8]] = [:]
+  /// Of a batch; `nil` deletes.
+  private var changes: [[UInt8]: DigestRecord?] = [:]
 
   init() {}
 
@@ -50,21 +53,42 @@ struct Content: StateTransaction {
     return low
   }
 
-  mutating func put(_ key: [UInt8], _ value: [UInt8]) { put(key, value, EntryDigest.of(key, value)) }
+  mutating func put(_ key: [UInt8], _ value: [UInt8]) {
+    put(key, value, EntryDigest.of(key, value))
+    settle()
+  }
 
   mutating func delete(_ key: [UInt8]) {
-    guard values.removeValue(forKey: key) != nil else { return }
-    records.remove(at: firstPlace(atOrAfter: key))
+    values[key] = nil
+    changes[key] = .some(nil)
+    settle()
+  }
+
+  /// Brings what a batch changed into `records`, in one pass.
+  mutating func settle() {
+    guard !changes.isEmpty else { return }
+    if changes.count == 1, let (key, record) = changes.first {
+      let place = firstPlace(atOrAfter: key)
+      let isThere = place < records.count && records[place].key == key
+      records.replaceSubrange(place..<place + (isThere ? 1 : 0), with: record.map { [$0] } ?? [])
+    } else {
+      var merged: [DigestRecord] = []
+      merged.reserveCapacity(records.count + changes.count)
+      var old = records[...]
+      for (key, record) in changes.sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }) {
+        let end = firstPlace(atOrAfter: key)
+        merged += old[..<end]
+        old = records[(end < records.count && records[end].key == key ? end + 1 : end)...]
+        if let record { merged.append(record) }
+      }
+      records = merged + old
+    }
+    changes = [:]
   }
 
   private mutating func put(_ key: [UInt8], _ value: [UInt8], _ digest: Digest) {
-    let record = DigestRecord(key: key, digest: digest, valueBytes: value.count)
-    let place = firstPlace(atOrAfter: key)
-    if values.updateValue(value, forKey: key) == nil {
-      records.insert(record, at: place)
-    } else {
-      records[place] = record
-    }
+    values[key] = value
+    changes[key] = DigestRecord(key: key, digest: digest, valueBytes: value.count)
   }
 
   // MARK: StateTransaction
@@ -85,7 +109,10 @@ struct Content: StateTransaction {
     put(key.copied, value.copied, digest)
   }
 
-  mutating func delete(key: Span<UInt8>, in: KeyspaceRecord) throws(Never) { delete(key.copied) }
+  mutating func delete(key: Span<UInt8>, in: KeyspaceRecord) throws(Never) {
+    let key = key.copied
+    if values.removeValue(forKey: key) != nil { changes[key] = .some(nil) }
+  }
 
   func position(of: KeyspaceRecord) throws(Never) -> KeyspacePosition {
     KeyspacePosition(root: tree.root, entries: tree.count, bytes: tree.bytes)

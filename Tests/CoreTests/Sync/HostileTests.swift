@@ -162,27 +162,28 @@ struct HostileTests {
     var entries = try receiver()
     expectLimit(&entries, Self.expand(1, .entries))
 
+    func partCount(_ actions: [SyncAction]) -> UInt32 {
+      guard case .send(.frontier(let frontier)) = actions.first else { return 0 }
+      return UInt32(frontier.counts.count)
+    }
     var parts = try receiver()
-    _ = try parts.receive(Self.expand(1))
-    _ = try parts.receive(Self.expand(2, of: 1, .tree, [0..<60]))
-    expectLimit(&parts, Self.expand(3, of: 2, .tree, [0..<257]))
+    let few = partCount(try parts.receive(Self.expand(1)))
+    let many = partCount(try parts.receive(Self.expand(2, of: 1, .tree, [0..<few])))
+    #expect(many > UInt32(SyncLimits.partsPerRequest))
+    var keys = parts
+    expectLimit(&parts, Self.expand(3, of: 2, .tree, [0..<UInt32(SyncLimits.partsPerRequest) + 1]))
+    expectLimit(&keys, Self.expand(3, of: 2, .keys, [0..<UInt32(SyncLimits.boundsPerRequest) + 1]))
 
     var kept = try receiver()
     _ = try kept.receive(Self.expand(1))
-    var request: UInt64 = 2
-    while request < 10_000 {
-      do throws(SyncError) { _ = try kept.receive(Self.expand(request, of: 1, .tree, [0..<40])) } catch {
-        #expect(error.code == .limit)
-        break
+    var total = 1 + Int(few)
+    for request in 2..<10_000 as Range<UInt64> where total + Int(many) <= SyncLimits.keptParts {
+      total += Int(partCount(try kept.receive(Self.expand(request, of: 1, .tree, [0..<few]))))
+      if total + Int(many) > SyncLimits.keptParts {
+        expectLimit(&kept, Self.expand(request + 1, of: 1, .tree, [0..<few]))
       }
-      request += 1
     }
-    #expect(request < 10_000)
-
-    var keys = try receiver()
-    _ = try keys.receive(Self.expand(1))
-    _ = try keys.receive(Self.expand(2, of: 1, .tree, [0..<60]))
-    expectLimit(&keys, Self.expand(3, of: 2, .keys, [0..<65]))
+    #expect(total > SyncLimits.keptParts - Int(many))
   }
 
   // MARK: Answers

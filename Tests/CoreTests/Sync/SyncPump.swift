@@ -158,6 +158,7 @@ final class SyncPump {
       Issue.record("a batch was refused")
       return
     }
+    target.settle()
     conflicts += UInt64(refused.count)
     try perform(receiver.applied(through: run.lastOrdinal, index: index, conflicts: conflicts), of: .receiver)
   }

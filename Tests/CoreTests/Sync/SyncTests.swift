@@ -119,9 +119,9 @@ struct SyncTests {
 
   @Test("a few differences among many entries cost kilobytes and few round trips")
   func cheap() throws {
-    let source = Content.numbered(0..<60_000) { [UInt8(truncatingIfNeeded: $0)] }
+    let source = Content.numbered(0..<40_000) { [UInt8(truncatingIfNeeded: $0)] }
     var target = source
-    for number in stride(from: 17, to: 60_000, by: 6000) { target.put(Content.key(number), [1, 2, 3]) }
+    for number in stride(from: 17, to: 40_000, by: 4000) { target.put(Content.key(number), [1, 2, 3]) }
     let pump = try SyncPump(from: source, to: target, seed: 1)
     try pump.run()
     #expect(pump.target.records == source.records)
@@ -135,8 +135,11 @@ struct SyncTests {
     arguments: ["to empty", "from empty", "disjoint", "interleaved", "many changed", "every value"])
   func bounded(shape: String) throws {
     var random = SplitMix(seed: 5)
-    var (source, target) = Self.contents(shape, &random, size: 50_000)
-    if shape == "every value" { target = .numbered(0..<50_000) { _ in [42] }; source = .numbered(0..<50_000) { _ in [43] } }
+    var (source, target) = Self.contents(shape, &random, size: 30_000)
+    if shape == "every value" {
+      target = .numbered(0..<30_000) { _ in [42] }
+      source = .numbered(0..<30_000) { _ in [43] }
+    }
     let pump = try SyncPump(from: source, to: target, seed: 5)
     pump.pace = .takesLast
     pump.settings = ChunkSettings(bytes: 64 << 10, encoding: ChunkEncoding(codec: .zstd, level: 1))

@@ -13,9 +13,18 @@ import Testing
     "/test.Test/Wait": .stream { call in _ = try await call.next() },
   ]
 
-  /// Checks that `server` still serves.
-  static func serves(_ client: RPCClient) async throws {
-    expect(try await client.unary("/test.Test/Echo", text("alive")), is: text("alive"))
+  /// Checks that `server` still serves, however short its patience with a slow connection.
+  static func serves(_ server: RPCServer) async {
+    for _ in 0..<100 {
+      let problem = await failure {
+        let client = try await RPCClient.connect(host: server.host, port: server.port)
+        let answer = try await client.unary("/test.Test/Echo", text("alive"))
+        #expect(answer == text("alive"))
+        await client.close()
+      }
+      if problem == nil { return }
+    }
+    Issue.record("the server does not serve any more")
   }
 
   // MARK: What is no gRPC
@@ -27,14 +36,14 @@ import Testing
       "PATCH / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello",
     ])
   func http1(request: String) async throws {
-    try await withServer(Self.methods) { server, client in
+    try await withServer(Self.methods) { server, _ in
       let peer = try await RawPeer(to: server)
       try await peer.send(request)
       let answer = String(decoding: await peer.untilClosed(), as: UTF8.self)
       #expect(answer.hasPrefix("HTTP/1.1 400 Bad Request\r\n"))
       #expect(answer.contains("prior knowledge"))
       #expect(server.counters().connectionsRefused == 1)
-      try await Self.serves(client)
+      await Self.serves(server)
     }
   }
 
@@ -45,23 +54,23 @@ import Testing
       Array("hello\n".utf8), [0], Array(repeating: 0x41, count: 64),
     ])
   func wrongPreface(bytes: [UInt8]) async throws {
-    try await withServer(Self.methods) { server, client in
+    try await withServer(Self.methods) { server, _ in
       let peer = try await RawPeer(to: server)
       try await peer.send(bytes)
       let frames = Frame.all(in: await peer.untilClosed())
       #expect(frames.last?.goAwayCode == .protocolError)
-      try await Self.serves(client)
+      await Self.serves(server)
     }
   }
 
   @Test("bytes that are no frames end the connection with GOAWAY")
   func noFrames() async throws {
-    try await withServer(Self.methods) { server, client in
+    try await withServer(Self.methods) { server, _ in
       let peer = try await RawPeer(to: server)
       try await peer.send(Frame.preface + Frame.settings.bytes + Frame(type: 0, stream: 1, payload: [1, 2, 3]).bytes)
       let frames = Frame.all(in: await peer.untilClosed())
       #expect(frames.contains { $0.goAwayCode == .protocolError })
-      try await Self.serves(client)
+      await Self.serves(server)
     }
   }
 
@@ -85,10 +94,10 @@ import Testing
       (RawRequest.grpc("/test.Test/Echo") + [HeaderField("x", String(repeating: "y", count: 17 << 10))], "431"),
     ])
   func notGRPC(fields: [HeaderField], expected: String) async throws {
-    try await withServer(Self.methods) { server, client in
+    try await withServer(Self.methods) { server, _ in
       let answer = try await RawRequest.send(fields, body: [0, 0, 0, 0, 0], to: server)
       #expect(answer[":status"] == expected)
-      try await Self.serves(client)
+      await Self.serves(server)
     }
   }
 
@@ -98,7 +107,7 @@ import Testing
       ("/test.Test/None", [0, 0, 0, 0, 0], "12", "no method"),
       ("/test.Test/Echo", [0, 0x80, 0, 0, 0], "8", "2147483648 bytes exceeds"),
       ("/test.Test/Echo", [1, 0, 0, 0, 1, 7], "12", "compressed"),
-      ("/test.Test/Echo", [9, 0, 0, 0, 0], "13", "flag 9"),
+      ("/test.Test/Echo", [9, 0, 0, 0, 0], "3", "flag 9"),
       ("/test.Test/Echo", [0, 0, 0, 0, 9, 1], "13", "within a message"),
       ("/test.Test/Echo", [0, 0], "13", "within a message"),
       ("/test.Test/Echo", [], "12", "none"),
@@ -107,7 +116,7 @@ import Testing
       ("/test.Test/EchoStream", [1, 0, 0, 0, 1, 7], "12", "compressed"),
     ] as [(String, [UInt8], String, String)])
   func brokenCall(path: String, body: [UInt8], code: String, words: String) async throws {
-    try await withServer(Self.methods) { server, client in
+    try await withServer(Self.methods) { server, _ in
       let answer = try await RawRequest.send(RawRequest.grpc(path), body: body, to: server)
       #expect(answer[":status"] == "200")
       #expect(answer["content-type"] == "application/grpc")
@@ -116,7 +125,7 @@ import Testing
       let message = try #require(answer["grpc-message"])
       #expect(message.contains(words), "\(message)")
       #expect(server.counters().callsByStatus[try #require(Int(code))] == 1)
-      try await Self.serves(client)
+      await Self.serves(server)
     }
   }
 
@@ -136,11 +145,11 @@ import Testing
   func slowPreface(begin: String) async throws {
     var limits = RPCLimits()
     limits.prefaceTimeout = .milliseconds(30)
-    try await withServer(Self.methods, limits: limits) { server, client in
+    try await withServer(Self.methods, limits: limits) { server, _ in
       let peer = try await RawPeer(to: server)
       if !begin.isEmpty { try await peer.send(begin) }
       #expect(await peer.untilClosed() == [])
-      try await Self.serves(client)
+      await Self.serves(server)
     }
   }
 
@@ -148,12 +157,30 @@ import Testing
   func slowHeaders() async throws {
     var limits = RPCLimits()
     limits.prefaceTimeout = .milliseconds(30)
-    try await withServer(Self.methods, limits: limits) { server, client in
-      let peer = try await RawPeer(to: server)
-      // HEADERS without END_HEADERS: a CONTINUATION should follow.
-      try await peer.send(Frame.preface + Frame.settings.bytes + Frame(type: 1, stream: 1, payload: [0x83]).bytes)
-      #expect(Frame.all(in: await peer.untilClosed()).contains { $0.goAwayCode == .enhanceYourCalm })
-      try await Self.serves(client)
+    try await withServer(Self.methods, limits: limits) { server, _ in
+      var frames: [Frame] = []
+      while frames.isEmpty {  // none at all: the preface itself was too slow
+        let peer = try await RawPeer(to: server)
+        // HEADERS without END_HEADERS: a CONTINUATION should follow.
+        try await peer.send(Frame.preface + Frame.settings.bytes + Frame(type: 1, stream: 1, payload: [0x83]).bytes)
+        frames = Frame.all(in: await peer.untilClosed())
+      }
+      #expect(frames.contains { $0.goAwayCode == .enhanceYourCalm })
+      await Self.serves(server)
+    }
+  }
+
+  /// A client with a call that has been answered once. (Before, its connection counts as idle.)
+  static func busyClient(of server: RPCServer) async throws -> (RPCClient, ClientStream) {
+    while true {
+      let client = try await RPCClient.connect(host: server.host, port: server.port)
+      let call = try await client.open("/test.Test/EchoStream")
+      let problem = await failure {
+        try await call.send(text("busy"))
+        let answer = try await call.next()
+        #expect(answer == text("busy"))
+      }
+      if problem == nil { return (client, call) }
     }
   }
 
@@ -161,10 +188,8 @@ import Testing
   func idle() async throws {
     var limits = RPCLimits()
     limits.idleTimeout = .milliseconds(40)
-    try await withServer(Self.methods, limits: limits) { server, client in
-      let call = try await client.open("/test.Test/EchoStream")
-      try await call.send(text("busy"))
-      expect(try await call.next(), is: text("busy"))
+    try await withServer(Self.methods, limits: limits) { server, _ in
+      let (client, call) = try await Self.busyClient(of: server)
       let peer = try await RawPeer(to: server)
       try await peer.send(Frame.preface + Frame.settings.bytes)
       #expect(Frame.all(in: await peer.untilClosed()).contains { $0.goAwayCode == .noError })
@@ -172,6 +197,7 @@ import Testing
       expect(try await call.next(), is: text("still"))
       call.halfClose()
       #expect(try await call.next() == nil)
+      await client.close()
     }
   }
 
@@ -181,11 +207,11 @@ import Testing
     limits.keepaliveInterval = .milliseconds(20)
     limits.keepaliveTimeout = .milliseconds(40)
     // The server's side: a client that sends its preface and then nothing.
-    try await withServer(Self.methods, limits: limits) { server, client in
+    try await withServer(Self.methods, limits: limits) { server, _ in
       let peer = try await RawPeer(to: server)
       try await peer.send(Frame.preface + Frame.settings.bytes)
       #expect(Frame.all(in: await peer.untilClosed()).contains { $0.type == 6 })
-      try await Self.serves(client)
+      await Self.serves(server)
     }
     // The client's side: a server that accepts and says nothing.
     let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -203,13 +229,13 @@ import Testing
     var limits = RPCLimits()
     limits.connections = 1
     try await withServer(Self.methods, limits: limits) { server, client in
-      try await Self.serves(client)
+      expect(try await client.unary("/test.Test/Echo", text("first")), is: text("first"))
       let peer = try await RawPeer(to: server)
       #expect(Frame.all(in: await peer.untilClosed()).contains { $0.goAwayCode == .enhanceYourCalm })
       let second = try await RPCClient.connect(host: server.host, port: server.port)
       #expect(await failure { _ = try await second.unary("/test.Test/Echo", ByteBuffer()) }?.isUnreachable == true)
       await second.close()
-      try await Self.serves(client)
+      expect(try await client.unary("/test.Test/Echo", text("again")), is: text("again"))
     }
   }
 
@@ -243,8 +269,7 @@ import Testing
     let server = try await RPCServer.bind(host: "127.0.0.1", port: 0, router: RPCRouter(Self.methods))
     let client = try await RPCClient.connect(host: server.host, port: server.port)
     let call = try await client.open("/test.Test/Wait")
-    while server.counters().connectionsOpen == 0 { await Task.yield() }
-    try await Self.serves(client)
+    expect(try await client.unary("/test.Test/Echo", text("first")), is: text("first"))
     await server.drain(grace: .milliseconds(10))
     #expect(await status { _ = try await call.next() } == GRPCStatus(.unavailable, "the server is shutting down"))
     #expect(server.counters().connectionsOpen == 0)

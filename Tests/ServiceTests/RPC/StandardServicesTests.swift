@@ -43,7 +43,7 @@ import Testing
       let damaged = await status {
         _ = try await client.unary("/grpc.health.v1.Health/Check", ByteBuffer(bytes: [0x0a, 0xff]))
       }
-      #expect(damaged?.code == .invalidArgument)
+      print(damaged as Any);#expect(damaged?.code == .invalidArgument)
     }
   }
 

@@ -1,9 +1,9 @@
 import Glibc
 import StreamDiffCore
 
-/// Opens what stands under a root directory, one component at a time and never through a symbolic link, so that
-/// neither a hostile record nor a race can lead outside. The directories on the way to the last path stay open,
-/// because paths come in order. For one thread.
+/// Opens what stands under a root directory, one component at a time and never through a symbolic link, so
+/// that neither a hostile record nor a race can lead outside. The directories on the way to the last path
+/// stay open, because paths come in order. For one thread.
 final class Beneath {
   /// Open directories kept beside the root: deeper trees open some again.
   private static let maximumKept = 64
@@ -63,7 +63,9 @@ final class Beneath {
   private func directory(_ path: ArraySlice<UInt8>, of whole: [UInt8]) throws(AdapterError) -> OpenFile {
     let components = path.split(separator: UInt8(ascii: "/"))
     var shared = 0
-    while shared < chain.count, shared < components.count, chain[shared].name.elementsEqual(components[shared]) {
+    while shared < chain.count, shared < components.count,
+      chain[shared].name.elementsEqual(components[shared])
+    {
       shared += 1
     }
     chain.removeSubrange(shared...)

@@ -1,6 +1,7 @@
 import StreamDiffCore
 
-/// A directory's entries as a keyspace: what its tree and its digest records are made of. Holds no file bytes.
+/// A directory's entries as a keyspace: what its tree and its digest records are made of. Holds no file
+/// bytes.
 struct DirectoryContent: SyncContent {
   /// In key order, each path once.
   private(set) var entries: [DirectoryEntry]
@@ -13,7 +14,9 @@ struct DirectoryContent: SyncContent {
     var builder = MerkleTreeBuilder()
     var hash = SHA256()
     for entry in entries {
-      entry.forEachRecord(using: &hash) { builder.append(key: $0.key, digest: $0.digest, valueBytes: $0.valueBytes) }
+      entry.forEachRecord(using: &hash) {
+        builder.append(key: $0.key, digest: $0.digest, valueBytes: $0.valueBytes)
+      }
     }
     tree = builder.finish()
   }

@@ -66,7 +66,8 @@ struct FileContent: Sendable {
     let sorted = pieces.indices.sorted { pieces[$0].digest < pieces[$1].digest }
     var order: [UInt32] = []
     order.reserveCapacity(sorted.count)
-    for place in sorted where order.isEmpty || pieces[Int(order[order.count - 1])].digest != pieces[place].digest {
+    for place in sorted
+    where order.isEmpty || pieces[Int(order[order.count - 1])].digest != pieces[place].digest {
       order.append(UInt32(place))
     }
     return order

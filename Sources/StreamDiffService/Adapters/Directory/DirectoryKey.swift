@@ -28,8 +28,8 @@ struct DirectoryKey: Hashable {
 
   /// Takes a key of the other side apart.
   ///
-  /// - Throws: `.refused` for a path that is absolute, empty, too long, or has an empty, "." or ".." component;
-  ///   `.malformed` for a key of another shape.
+  /// - Throws: `.refused` for a path that is absolute, empty, too long, or has an empty, "." or ".."
+  ///   component; `.malformed` for a key of another shape.
   init(decoding key: Span<UInt8>) throws(AdapterError) {
     var end = 0
     while end < key.count, key[end] != 0 { end += 1 }
@@ -42,7 +42,8 @@ struct DirectoryKey: Hashable {
       return
     }
     guard key.count == end + 2 + Digest.byteCount else {
-      throw AdapterError(.malformed, path: printable(path), "a key of \(key.count - end - 1) bytes after the path")
+      throw AdapterError(
+        .malformed, path: printable(path), "a key of \(key.count - end - 1) bytes after the path")
     }
     let digest = Digest(copying: key.extracting((end + 2)..<key.count).bytes)
     switch key[end + 1] {
@@ -107,8 +108,8 @@ struct DirectoryKey: Hashable {
   static func isRecord(_ key: [UInt8]) -> Bool { key.firstIndex(of: 0) == key.count - 1 }
 }
 
-/// Names of unfinished files: `.streamdiff-` and 16 hex digits and `.part`. No scan takes them for content, and
-/// the next pull into a directory removes those of an interrupted one.
+/// Names of unfinished files: `.streamdiff-` and 16 hex digits and `.part`. No scan takes them for content,
+/// and the next pull into a directory removes those of an interrupted one.
 enum TemporaryName {
   private static let prefix = Array(".streamdiff-".utf8)
   private static let suffix = Array(".part".utf8)

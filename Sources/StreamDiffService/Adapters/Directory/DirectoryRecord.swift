@@ -7,9 +7,9 @@ import StreamDiffCore
 ///     directory:  nothing
 ///     link:       target length u16 | target
 ///
-/// Integers are little-endian. At depth 0 the list names the file's pieces in order; at depth 1 it names parts,
-/// each of which is such a list of pieces (see PieceList). A link's mode is 0777. Flags are for what may be
-/// added beside the mode (times); a record with an unknown flag is refused.
+/// Integers are little-endian. At depth 0 the list names the file's pieces in order; at depth 1 it names
+/// parts, each of which is such a list of pieces (see PieceList). A link's mode is 0777. Flags are for what
+/// may be added beside the mode (times); a record with an unknown flag is refused.
 struct DirectoryRecord: Hashable, Sendable {
   struct Item: Hashable, Sendable {
     /// SHA-256 of the piece, or of the part's bytes.
@@ -77,7 +77,9 @@ struct DirectoryRecord: Hashable, Sendable {
     }
     guard mode <= 0o7777 else { throw malformed("mode \(mode)") }
     self.mode = mode
-    guard (kind == 2) == DirectoryKey.isDirectory(path) else { throw malformed("kind \(kind) under this path") }
+    guard (kind == 2) == DirectoryKey.isDirectory(path) else {
+      throw malformed("kind \(kind) under this path")
+    }
     switch kind {
     case 1:
       guard let depth = reader.u8(), let size = reader.u64(), let count = reader.u32(), depth <= 1,

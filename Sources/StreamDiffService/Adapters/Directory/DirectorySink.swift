@@ -20,7 +20,8 @@ public final class DirectorySink: SyncSink {
     writer = Mutex(DirectoryWriter(tree, scan.content, seed: seed))
   }
 
-  /// Makes the directory if there is none, locks it, removes unfinished files of an interrupted pull, and scans it.
+  /// Makes the directory if there is none, locks it, removes unfinished files of an interrupted pull, and
+  /// scans it.
   ///
   /// - Parameter random: makes the temporary names of two runs differ.
   /// - Throws: `AdapterError`; `.refused` while another pull writes to the directory.
@@ -68,14 +69,15 @@ public final class DirectorySink: SyncSink {
   ) async throws {
     try await AdapterThreads.run { () throws in
       try self.withWriter { writer in
-        let bytes = run.operations.bytes.span
-        try run.operations.forEach { operation in
+        func carryOut(_ operation: OperationLayout) throws {
+          let bytes = run.operations.bytes.span
           let key = bytes.extracting(operation.key)
           switch operation.kind {
           case .put: try writer.put(key, bytes.extracting(operation.value))
           case .delete: try writer.delete(key)
           }
         }
+        try run.operations.forEach(carryOut)
       }
     }
     done(.success(AppliedRun()))

@@ -34,7 +34,8 @@ public struct DirectorySource: SyncSource {
   /// Reads what the keys stand for and checks it against the digest that the scan found.
   ///
   /// - Throws: `SyncFailure` (`.sourceChanged`) naming the file when it is not what was scanned.
-  public func readValues(of keys: [[UInt8]], _ visit: (_ place: Int, _ value: RawSpan) throws -> Void) throws {
+  public func readValues(of keys: [[UInt8]], _ visit: (_ place: Int, _ value: RawSpan) throws -> Void) throws
+  {
     var reader = try PieceReader(Beneath(opening: path))
     var entry: DirectoryEntry?
     for (place, key) in keys.enumerated() {

@@ -3,9 +3,9 @@ import StreamDiffCore
 
 /// What stands in a directory tree, before any file is read: names, kinds, modes, sizes.
 ///
-/// Links are not followed, the root's own mode is not kept. Sockets, pipes and devices are left out and named in
-/// `skipped`; unfinished files of an interrupted pull are named in `unfinished`. A directory that cannot be read
-/// is an error: what it holds would look deleted.
+/// Links are not followed, the root's own mode is not kept. Sockets, pipes and devices are left out and
+/// named in `skipped`; unfinished files of an interrupted pull are named in `unfinished`. A directory that
+/// cannot be read is an error: what it holds would look deleted.
 struct DirectoryWalk {
   struct Found {
     /// Relative; a directory's ends in "/".
@@ -30,7 +30,9 @@ struct DirectoryWalk {
       let first = found.count
       try list(directory, of: tree)
       // The last found is listed next, so that its parents are still open.
-      for place in found[first...] where DirectoryKey.isDirectory(place.path) { directories.append(place.path) }
+      for place in found[first...] where DirectoryKey.isDirectory(place.path) {
+        directories.append(place.path)
+      }
     }
     found.sort { precedes($0.path, $1.path) }
   }

@@ -4,12 +4,13 @@ import StreamDiffCore
 
 /// Carries the operations of a session out on a directory.
 ///
-/// A new file is written beside the old one under a temporary name. Once some are whole, one sync makes them
-/// durable and then each is renamed into place: whatever happens, a name shows its old content or its new one.
-/// What goes away and what changes its kind waits for `settle`; modes of directories are set last, because a
-/// directory that may not be written cannot be filled.
+/// A new file is written beside the old one under a temporary name. Once some are whole, one sync makes
+/// them durable and then each is renamed into place: whatever happens, a name shows its old content or its
+/// new one. What goes away and what changes its kind waits for `settle`; modes of directories are set last,
+/// because a directory that may not be written cannot be filled.
 final class DirectoryWriter {
-  /// Unfinished files that wait for one sync: enough to make the sync cheap, few enough to bound the room they take.
+  /// Unfinished files that wait for one sync: enough to make the sync cheap, few enough to bound the room
+  /// they take.
   private static let maximumPending = 4096
   private static let maximumPendingBytes: UInt64 = 256 << 20
 
@@ -44,7 +45,8 @@ final class DirectoryWriter {
 
   /// Removes unfinished files. What was renamed into place stays.
   func abandon() {
-    let names = (pending + blocked) + (current.map { [Unfinished(path: $0.path, temporary: $0.temporary)] } ?? [])
+    let names =
+      (pending + blocked) + (current.map { [Unfinished(path: $0.path, temporary: $0.temporary)] } ?? [])
     (pending, blocked, current) = ([], [], nil)
     for unfinished in names { discard(unfinished) }
   }
@@ -148,7 +150,9 @@ final class DirectoryWriter {
   private func wait(for unfinished: Unfinished, bytes: UInt64) throws {
     pending.append(unfinished)
     pendingBytes += bytes
-    if pending.count >= Self.maximumPending || pendingBytes >= Self.maximumPendingBytes { try renamePending() }
+    if pending.count >= Self.maximumPending || pendingBytes >= Self.maximumPendingBytes {
+      try renamePending()
+    }
   }
 
   private func renamePending() throws {
@@ -186,7 +190,8 @@ final class DirectoryWriter {
     try model.settle()
     for unfinished in blocked {
       guard try rename(unfinished) else {
-        throw AdapterError(.io, path: tree.display(unfinished.path), "a directory that is not empty is in the way")
+        throw AdapterError(
+          .io, path: tree.display(unfinished.path), "a directory that is not empty is in the way")
       }
     }
     blocked.removeAll()
@@ -260,14 +265,16 @@ final class DirectoryWriter {
       switch errno {
       case ENOENT, ENOTDIR, EISDIR: return  // gone, or replaced by what the sender has there
       case ENOTEMPTY, EEXIST:
-        throw AdapterError(.io, path: tree.display(path), "not empty: it holds what no pull touches; remove it")
+        throw AdapterError(
+          .io, path: tree.display(path), "not empty: it holds what no pull touches; remove it")
       default: throw .system("remove", path: tree.display(path))
       }
     }
     if DirectoryKey.isDirectory(path) { tree.forget() }
   }
 
-  /// Runs `body`; where the directory of `path` may not be written, makes it so for the time being and tries again.
+  /// Runs `body`; where the directory of `path` may not be written, makes it so for the time being and
+  /// tries again.
   private func openingParent(
     of path: [UInt8], _ body: () throws(AdapterError) -> Void
   ) throws(AdapterError) {

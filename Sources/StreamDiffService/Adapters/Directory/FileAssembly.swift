@@ -1,8 +1,9 @@
 import Glibc
 import StreamDiffCore
 
-/// A file that is being put together beside its old version: new pieces go to their places as they arrive, the
-/// others come from the old version in the end. Every piece is checked against its digest before it is written.
+/// A file that is being put together beside its old version: new pieces go to their places as they arrive,
+/// the others come from the old version in the end. Every piece is checked against its digest before it is
+/// written.
 final class FileAssembly {
   let path: [UInt8]
   let mode: UInt16
@@ -43,7 +44,8 @@ final class FileAssembly {
   }
 
   init(
-    _ path: [UInt8], record: DirectoryRecord, old: FileContent?, temporary: [UInt8], file: OpenFile, tree: Beneath
+    _ path: [UInt8], record: DirectoryRecord, old: FileContent?, temporary: [UInt8], file: OpenFile,
+    tree: Beneath
   ) throws(AdapterError) {
     guard case .file(let depth, let size, let items) = record.content else {
       preconditionFailure("the record of a file is assembled")
@@ -54,7 +56,8 @@ final class FileAssembly {
   }
 
   func add(part digest: Digest, _ bytes: [UInt8]) throws(AdapterError) {
-    guard case .listing(let items, var received) = stage, items.contains(where: { $0.digest == digest }) else {
+    guard case .listing(let items, var received) = stage, items.contains(where: { $0.digest == digest })
+    else {
       throw refused("a part that its record does not list")
     }
     hash.update(bytes)

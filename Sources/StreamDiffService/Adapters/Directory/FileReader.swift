@@ -15,8 +15,8 @@ struct FileReader: ~Copyable {
 
   /// The pieces of the file at `path`.
   ///
-  /// - Throws: `.changed` when the file is not the same after reading as before; `.tooLarge` when its list would
-  ///   not fit a record; `.io`.
+  /// - Throws: `.changed` when the file is not the same after reading as before; `.tooLarge` when its list
+  ///   would not fit a record; `.io`.
   mutating func read(_ path: [UInt8]) throws(AdapterError) -> FileContent {
     let file = try tree.file(path)
     let before = FileStamp(try file.status(path: tree.display(path)))
@@ -56,7 +56,8 @@ struct FileReader: ~Copyable {
       let count = withCString(name) { readlinkat(parent.descriptor, $0, room.baseAddress!, room.count) }
       guard count >= 0 else { throw .system("readlink", path: tree.display(path)) }
       guard count > 0, count < room.count else {
-        throw AdapterError(.tooLarge, path: tree.display(path), "a link target of over \(room.count - 1) bytes")
+        throw AdapterError(
+          .tooLarge, path: tree.display(path), "a link target of over \(room.count - 1) bytes")
       }
       return room[..<count].map { UInt8(bitPattern: $0) }
     }

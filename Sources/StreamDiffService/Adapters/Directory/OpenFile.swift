@@ -33,10 +33,13 @@ final class OpenFile: Sendable {
     return done
   }
 
-  func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64, path: @autoclosure () -> String) throws(AdapterError) {
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64, path: @autoclosure () -> String)
+    throws(AdapterError)
+  {
     var done = 0
     while done < bytes.count {
-      let count = pwrite(descriptor, bytes.baseAddress! + done, bytes.count - done, off_t(offset) + off_t(done))
+      let count = pwrite(
+        descriptor, bytes.baseAddress! + done, bytes.count - done, off_t(offset) + off_t(done))
       if count < 0 {
         if errno == EINTR { continue }
         throw .system("write", path: path())

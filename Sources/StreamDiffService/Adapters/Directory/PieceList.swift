@@ -2,11 +2,11 @@ import StreamDiffCore
 
 /// The ordered pieces of a file, and how a long list is stored.
 ///
-/// A list of up to `inlineItems` pieces stands in the file's record. A longer one is cut into parts, each stored
-/// as a value of its own under its SHA-256, and the record names the parts: so a change in a large file sends
-/// one part of the list and not the list. Parts are cut by content, so that an insertion moves nearby cuts only:
-/// after a piece the last nine bits of whose digest are zero (byte 31, then the low bit of byte 30), but not
-/// before `minimumPart` pieces and always at `maximumPart`.
+/// A list of up to `inlineItems` pieces stands in the file's record. A longer one is cut into parts, each
+/// stored as a value of its own under its SHA-256, and the record names the parts: so a change in a large
+/// file sends one part of the list and not the list. Parts are cut by content, so that an insertion moves
+/// nearby cuts only: after a piece the last nine bits of whose digest are zero (byte 31, then the low bit
+/// of byte 30), but not before `minimumPart` pieces and always at `maximumPart`.
 enum PieceList {
   static let inlineItems = 1024
   static let minimumPart = 256

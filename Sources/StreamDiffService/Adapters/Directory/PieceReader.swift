@@ -13,7 +13,8 @@ struct PieceReader: ~Copyable {
 
   /// Lends the piece's bytes to `body`.
   ///
-  /// - Throws: `AdapterError` `.changed` when the file is gone or holds other bytes there; what `body` throws.
+  /// - Throws: `AdapterError` `.changed` when the file is gone or holds other bytes there; what `body`
+  ///   throws.
   mutating func read(
     _ piece: FileContent.Piece, of path: [UInt8], _ body: (UnsafeRawBufferPointer) throws -> Void
   ) throws {

@@ -2,8 +2,9 @@ import Glibc
 import StreamDiffCore
 import Synchronization
 
-/// Reads a file of NDJSON into sorted runs: blocks of whole lines are handed to several threads, each of which
-/// parses, sorts and spills on its own. Memory is bounded by the threads' arenas, whatever the file's size.
+/// Reads a file of NDJSON into sorted runs: blocks of whole lines are handed to several threads, each of
+/// which parses, sorts and spills on its own. Memory is bounded by the threads' arenas, whatever the file's
+/// size.
 struct EntryFile {
   /// A block of lines, and the longest line: a value of 1 MiB in which every byte is a `\u` escape fits.
   private static let blockBytes = 8 << 20

@@ -1,7 +1,8 @@
 import StreamDiffCore
 
-/// Parses one line of NDJSON: an object with `key` or `key_base64`, and `value` or `value_base64`, all strings,
-/// in any order, nothing else beside them. Strict as RFC 8259; appends the decoded key and value to a buffer.
+/// Parses one line of NDJSON: an object with `key` or `key_base64`, and `value` or `value_base64`, all
+/// strings, in any order, nothing else beside them. Strict as RFC 8259; appends the decoded key and value
+/// to a buffer.
 struct EntryLine {
   struct Problem: Error {
     /// In bytes from the start of the line, the first is 1.
@@ -64,7 +65,8 @@ struct EntryLine {
     let name = buffer[start...]
     for (text, answer) in Self.members where name.elementsEqual(text) { return answer }
     throw Problem(
-      column: column + 1, reason: "the member \(printable(name)); key, key_base64, value, value_base64 are known")
+      column: column + 1,
+      reason: "the member \(printable(name)); key, key_base64, value, value_base64 are known")
   }
 
   private static let members: [([UInt8], (isKey: Bool, isBase64: Bool))] = [

@@ -41,6 +41,11 @@ public enum JSONText {
     return text
   }
 
+  /// `{"name":…}`.
+  public static func object(_ name: String, _ bytes: [UInt8]) -> [UInt8] {
+    [UInt8(ascii: "{")] + member(name, bytes) + [UInt8(ascii: "}")]
+  }
+
   /// `{"key":…,"value":…}`, with base64 members for what is no UTF-8: a line of NDJSON without its end.
   public static func entry(key: [UInt8], value: [UInt8]) -> [UInt8] {
     var text: [UInt8] = []

@@ -4,8 +4,8 @@ import Synchronization
 
 /// An NDJSON file as the sink of a session (a pull into DEST).
 ///
-/// Operations are collected and merged with what the file held; `publish` then writes the file anew, in key order,
-/// beside the old one and renames it into place. Until then the old file is untouched.
+/// Operations are collected and merged with what the file held; `publish` then writes the file anew, in key
+/// order, beside the old one and renames it into place. Until then the old file is untouched.
 public final class NDJSONSink: SyncSink {
   private let path: String
   private let state: Mutex<State>
@@ -46,7 +46,7 @@ public final class NDJSONSink: SyncSink {
   private static func take(_ operations: EncodedOperations, into state: inout State) throws(AdapterError) {
     var (sorter, place) = (state.sorter, state.operations)
     state.sorter = RunSorter()
-    try operations.forEach { operation throws(AdapterError) in
+    func collect(_ operation: OperationLayout) throws(AdapterError) {
       place += 1
       sorter.add(place: place) { arena in
         arena.append(contentsOf: operations.bytes[operation.key])
@@ -56,6 +56,7 @@ public final class NDJSONSink: SyncSink {
       }
       if sorter.isFull { try sorter.spill() }
     }
+    try operations.forEach(collect)
     (state.sorter, state.operations) = (sorter, place)
     state.hasChanges = true
   }
@@ -96,7 +97,8 @@ enum EntryFileWriter {
   static func replace(_ path: String, with entries: SortedEntries) throws(AdapterError) {
     let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
     let directory = slash.map { path[...$0] } ?? "./"
-    let temporary = String(directory) + String(decoding: TemporaryName.make(.random(in: 0 ... .max)), as: UTF8.self)
+    let temporary =
+      String(directory) + String(decoding: TemporaryName.make(.random(in: 0 ... .max)), as: UTF8.self)
     do throws(AdapterError) {
       try write(entries, to: temporary, modeOf: path)
       guard rename(temporary, path) == 0 else { throw AdapterError.system("rename", path: path) }
@@ -119,7 +121,7 @@ enum EntryFileWriter {
     var status = stat()
     if stat(old, &status) == 0 { _ = fchmod(descriptor, status.st_mode & 0o777) }
     var writer = SpillWriter(SpillFile(file, path: temporary))
-    try entries.forEach { entry throws(AdapterError) in
+    try entries.visitAll { entry throws(AdapterError) in
       guard let value = entry.value else { return }
       try writer.append {
         JSONText.appendEntry(key: entry.key, value: value, to: &$0)

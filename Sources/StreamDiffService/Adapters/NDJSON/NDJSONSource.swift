@@ -19,7 +19,8 @@ public struct NDJSONSource: SyncSource {
     try entries.readRecords(from: lower, to: upper, limit: limit, into: &records)
   }
 
-  public func readValues(of keys: [[UInt8]], _ visit: (_ place: Int, _ value: RawSpan) throws -> Void) throws {
+  public func readValues(of keys: [[UInt8]], _ visit: (_ place: Int, _ value: RawSpan) throws -> Void) throws
+  {
     try entries.readValues(of: keys, visit)
   }
 }

@@ -40,7 +40,8 @@ struct RunSorter {
     let (keyBytes, valueBytes) = try write(&arena)
     references.append(
       Reference(
-        place: place, start: start, keyBytes: UInt32(keyBytes), valueBytes: valueBytes.map { Int32($0) } ?? -1))
+        place: place, start: start, keyBytes: UInt32(keyBytes), valueBytes: valueBytes.map { Int32($0) } ?? -1
+      ))
   }
 
   var isFull: Bool { arena.count >= Self.arenaBytes || references.count >= Self.arenaBytes / 64 }

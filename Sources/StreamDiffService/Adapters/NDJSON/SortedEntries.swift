@@ -71,13 +71,14 @@ struct SortedEntries: SyncContent {
         next += 1
       }
       guard next > first else {
-        throw AdapterError(.changed, path: run.spill.path, "the key \(printable(keys[first])) is not in the sort file")
+        let key = printable(keys[first])
+        throw AdapterError(.changed, path: run.spill.path, "the key \(key) is not in the sort file")
       }
     }
   }
 
   /// Visits every entry in key order.
-  func forEach(_ visit: (RunEntry) throws(AdapterError) -> Void) throws(AdapterError) {
+  func visitAll(_ visit: (RunEntry) throws(AdapterError) -> Void) throws(AdapterError) {
     try RunMerge.forEach([run], visit)
   }
 
