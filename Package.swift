@@ -37,7 +37,9 @@ let package = Package(
 
     .target(
       name: "StreamDiffCore",
-      dependencies: ["CISAL", "CCrypto", "CZstd", .product(name: "DequeModule", package: "swift-collections")],
+      dependencies: [
+        "CISAL", "CCrypto", "CZstd", .product(name: "DequeModule", package: "swift-collections"),
+      ],
       swiftSettings: strict + [.strictMemorySafety()]),
     .target(
       name: "StreamDiffWire",

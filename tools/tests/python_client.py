@@ -5,15 +5,14 @@ Its stubs are generated from Protos/ when it starts, and what it computes (diges
 the encoding of operations) it computes from the comments of Protos/ alone: it stands for any client
 in another language. Runs in the environment that tools/setup makes:
 
-  .venv-tools/bin/python tools/tests/python_client.py [path of the streamdiff program]
+  .venv-tools/bin/python tools/tests/python_client.py
 """
 
 import hashlib
 import importlib
 import os
+import pathlib
 import secrets
-import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -26,8 +25,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PROGRAM = os.environ.get("STREAMDIFF_BIN", os.path.join(ROOT, ".build", "release", "streamdiff"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from streamdiff_tools import ROOT, Server
+
 TIMEOUT = 20  # seconds; for calls that are expected to end by themselves
 
 
@@ -39,38 +39,6 @@ def generate_stubs(folder):
         sys.exit("grpc_tools.protoc refused Protos/")
     sys.path.insert(0, folder)
     importlib.invalidate_caches()
-
-
-class Server:
-    """`streamdiff serve` on a free port, with a data directory of its own."""
-
-    def __init__(self, folder):
-        self.log = open(os.path.join(folder, "serve.log"), "w+")
-        self.process = subprocess.Popen(
-            [PROGRAM, "serve", "--data-dir", os.path.join(folder, "data"), "--listen", "127.0.0.1:0"],
-            stdout=subprocess.PIPE, stderr=self.log, text=True,
-        )  # fmt: skip
-        watchdog = threading.Timer(30, self.process.kill)
-        watchdog.start()
-        line = self.process.stdout.readline()
-        watchdog.cancel()
-        if not line.startswith("ready listen="):
-            self.process.kill()
-            self.log.seek(0)
-            sys.exit(f"streamdiff serve said {line!r} and not where it listens\n{self.log.read()}")
-        self.address = line.strip().removeprefix("ready listen=")
-        # Whatever else it prints must not fill the pipe.
-        threading.Thread(target=self.process.stdout.read, daemon=True).start()
-
-    def stop(self):
-        """- Returns: the exit code after SIGTERM; None when it had to be killed."""
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            return self.process.wait(TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            return None
 
 
 # What streamdiff.proto specifies.
@@ -197,7 +165,7 @@ class PythonClient(unittest.TestCase):
         module = lambda name: importlib.import_module(f"streamdiff.v1.{name}")
         cls.common, cls.kv = module("common_pb2"), module("keyvalue_pb2")
         cls.sync, cls.group = module("streamdiff_pb2"), module("group_pb2")
-        cls.server = Server(cls.folder)
+        cls.server = Server(pathlib.Path(cls.folder) / "data").start()
         cls.channel = grpc.insecure_channel(cls.server.address)
         cls.key_value = module("keyvalue_pb2_grpc").KeyValueStub(cls.channel)
         cls.stream_diff = module("streamdiff_pb2_grpc").StreamDiffStub(cls.channel)
@@ -209,8 +177,7 @@ class PythonClient(unittest.TestCase):
         code = cls.server.stop()
         cls.channel.close()
         if code != 0:
-            cls.server.log.seek(0)
-            raise AssertionError(f"after SIGTERM the server exits with {code}, not 0\n{cls.server.log.read()}")
+            raise AssertionError(f"after SIGTERM the server exits with {code}, not 0\n{cls.server.messages()}")
 
     def assertStatus(self, code, call, *arguments, **keywords):
         with self.assertRaises(grpc.RpcError) as caught:
@@ -473,8 +440,6 @@ class PythonClient(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1 and not sys.argv[1].startswith("-"):
-        PROGRAM = os.path.abspath(sys.argv.pop(1))
     program = unittest.main(exit=False)
     result = program.result
     failed = len(result.failures) + len(result.errors)

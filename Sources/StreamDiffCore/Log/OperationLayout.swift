@@ -97,26 +97,37 @@ public struct EncodedOperations: Hashable, Sendable {
     self.count = count
   }
 
-  /// The operations in order, each with the place of its parts within `bytes`.
+  /// Copies of all operations.
+  public var operations: [Operation] { map { Operation($0, in: bytes.span) } }
+}
+
+/// The operations in order, each as the place of its parts within `bytes`.
+extension EncodedOperations: Sequence {
+  public struct Iterator: IteratorProtocol {
+    fileprivate let bytes: [UInt8]
+    private var position = 0
+
+    fileprivate init(bytes: [UInt8]) { self.bytes = bytes }
+
+    @inline(__always)
+    public mutating func next() -> OperationLayout? {
+      guard position < bytes.count else { return nil }
+      guard let operation = try? OperationLayout(parsing: bytes.span, at: position) else {
+        preconditionFailure("checked operations are damaged at byte \(position) of \(bytes.count)")
+      }
+      position = operation.end
+      return operation
+    }
+  }
+
+  public func makeIterator() -> Iterator { Iterator(bytes: bytes) }
+
+  /// As any sequence's, but it throws what `body` throws.
   @inline(__always)
   public func forEach<Failure: Error>(
     _ body: (OperationLayout) throws(Failure) -> Void
   ) throws(Failure) {
-    var position = 0
-    while position < bytes.count {
-      guard let operation = try? OperationLayout(parsing: bytes.span, at: position) else {
-        preconditionFailure("checked operations are damaged at byte \(position) of \(bytes.count)")
-      }
-      try body(operation)
-      position = operation.end
-    }
-  }
-
-  /// Copies of all operations.
-  public var operations: [Operation] {
-    var all: [Operation] = []
-    forEach { all.append(Operation($0, in: bytes.span)) }
-    return all
+    for operation in self { try body(operation) }
   }
 }
 

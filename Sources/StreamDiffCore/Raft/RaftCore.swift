@@ -35,7 +35,8 @@ public struct RaftCore: Sendable {
   public init(id: NodeID, hardState: HardState, lastEntry: EntryID, applied: LogIndex) {
     precondition(id != .none, "a replica without a number")
     precondition(applied <= lastEntry.index, "applied \(applied) past the log's end \(lastEntry.index)")
-    precondition(hardState.term >= lastEntry.term, "term \(hardState.term) before the log's \(lastEntry.term)")
+    precondition(
+      hardState.term >= lastEntry.term, "term \(hardState.term) before the log's \(lastEntry.term)")
     self.id = id
     self.hardState = HardState(
       term: hardState.term.next, vote: id, commit: max(hardState.commit, applied))

@@ -63,7 +63,7 @@ public struct StateMachine: ~Copyable {
     let bytes = batch.operations.bytes.span
     var ordinal = batch.firstOrdinal
     var conflicts: [Ordinal] = []
-    try batch.operations.forEach { (operation: OperationLayout) throws(T.StoreError) in
+    for operation in batch.operations {
       let key = bytes.extracting(operation.key)
       if try Self.holds(operation.expectation, of: key, in: keyspace, &transaction) {
         switch operation.kind {

@@ -61,7 +61,9 @@ public struct ChunkWriter: ~Copyable {
     try append(put: key.span, expecting: expectation, value: value.span)
   }
 
-  public mutating func append(deleting key: [UInt8], expecting expectation: Expectation) throws(OperationError) {
+  public mutating func append(deleting key: [UInt8], expecting expectation: Expectation)
+    throws(OperationError)
+  {
     try append(deleting: key.span, expecting: expectation)
   }
 

@@ -79,7 +79,8 @@ struct EntryComparison: Sendable {
     try frontier.check(answers: expand)
     let fingerprints = frontier.fingerprints
     guard fingerprints.count <= 2 * SyncLimits.keptEntries else {
-      throw SyncError(.limit, "\(fingerprints.count) entries where at most \(SyncLimits.keptEntries) were asked for")
+      throw SyncError(
+        .limit, "\(fingerprints.count) entries where at most \(SyncLimits.keptEntries) were asked for")
     }
     guard !streams else {
       return askKeys(fingerprints.isEmpty ? [] : [0..<fingerprints.count], of: expand.request, &descent)
@@ -102,8 +103,11 @@ struct EntryComparison: Sendable {
 
   /// An answer of keys: any number of messages, the last with sizes. An entry that changed since its
   /// fingerprint was sent is left out.
-  private mutating func receiveKeys(_ frontier: Frontier, _ expand: Expand) throws(SyncError) -> [SyncAction] {
-    guard frontier.request == expand.request else { throw .violation("frontier \(frontier.request) out of turn") }
+  private mutating func receiveKeys(_ frontier: Frontier, _ expand: Expand) throws(SyncError) -> [SyncAction]
+  {
+    guard frontier.request == expand.request else {
+      throw .violation("frontier \(frontier.request) out of turn")
+    }
     let most = expand.runs.reduce(0) { $0 + $1.count }
     guard keys.count + frontier.keys.count <= most else { throw .violation("more keys than were asked for") }
     for entry in frontier.keys {

@@ -132,7 +132,8 @@ public struct SyncReceiver: Sendable {
       throw .violation("the session ends before its comparison has led anywhere")
     }
     let position = SyncPosition(index: configuration.index, content: configuration.tree.position)
-    return peer.isCompareOnly ? .compared(position, differences: 0) : .sealed(position, rounds: 0, conflicts: 0)
+    return peer.isCompareOnly
+      ? .compared(position, differences: 0) : .sealed(position, rounds: 0, conflicts: 0)
   }
 
   // MARK: What to do

@@ -188,7 +188,8 @@ public struct SyncSender: Sendable {
       return [.finish(.sealed(position, rounds: round, conflicts: result.conflicts))]
     }
     guard result.isEqual == (result.root == tree.root) else {
-      throw .violation("the seal result calls \(result.root) \(result.isEqual ? "equal to" : "other than") \(tree.root)")
+      throw .violation(
+        "the seal result calls \(result.root) \(result.isEqual ? "equal to" : "other than") \(tree.root)")
     }
     if result.isEqual || round == SyncLimits.rounds {
       phase = .finished

@@ -1,7 +1,7 @@
-internal import DequeModule
-internal import NIOCore
-internal import StreamDiffWire
-internal import Synchronization
+import DequeModule
+import NIOCore
+import StreamDiffWire
+import Synchronization
 
 /// Where a streaming call's task and its connection's event loop meet: messages both ways, how each
 /// direction ends, and who waits for what. The task's side suspends; the loop's side never waits.
@@ -84,29 +84,33 @@ final class CallPipe: Sendable {
   }
 
   func setInitialMetadata(_ metadata: Metadata) {
-    update { $0.work.initialMetadata = metadata }
+    update { state in
+      state.work.initialMetadata = metadata
+      return true
+    }
   }
 
-  /// The first ending stands, except that `cancel` overrides all.
+  /// The first ending stands, except that `cancel` overrides all that is not over yet.
   func end(_ ending: Ending) {
     update { state in
       if case .cancel = ending {
+        guard state.receiveEnd == nil else { return false }
         state.work.ending = ending
-      } else if state.work.ending == nil, state.sendEnd == nil {
+      } else {
+        guard state.work.ending == nil, state.sendEnd == nil else { return false }
         state.work.ending = ending
         state.sendEnd = RPCError(.failedPrecondition, "this side of the call has been ended")
       }
+      return true
     }
   }
 
   var head: Metadata { state.withLock { $0.head } }
   var trailers: Metadata { state.withLock { $0.trailers } }
 
-  private func update(_ change: (inout sending State) -> Void) {
-    let mustWake = state.withLock { state in
-      change(&state)
-      return Self.post(&state)
-    }
+  /// Wakes the loop when `change` returns true.
+  private func update(_ change: (inout sending State) -> Bool) {
+    let mustWake = state.withLock { state in change(&state) && Self.post(&state) }
     if mustWake { wake(self) }
   }
 
@@ -180,8 +184,10 @@ final class CallPipe: Sendable {
     } onCancel: {
       cancelWriter(ticket)
     }
-    // The message is queued: only an ended call makes it void. A cancelled task finds out elsewhere.
-    if let end = state.withLock({ $0.sendEnd }) { throw end }
+    // The message is queued. A cancelled task must not go on to queue more and more.
+    let (end, isFull) = state.withLock { ($0.sendEnd, $0.mustWait(sendQueueBytes)) }
+    if let end { throw end }
+    if isFull, Task.isCancelled { throw RPCError(.cancelled, "the task that sends was cancelled") }
   }
 
   private func cancelWriter(_ ticket: UInt64) {
@@ -240,8 +246,9 @@ final class CallPipe: Sendable {
   }
 
   /// The call is over at once in both directions; messages not taken are dropped.
-  func abort(_ error: RPCError) {
-    close(receive: error, trailers: error.trailers, send: error, dropsReceived: true)
+  /// - Parameter cancel: called before anyone who waits goes on.
+  func abort(_ error: RPCError, cancel: () -> Void = {}) {
+    close(receive: error, trailers: error.trailers, send: error, dropsReceived: true, cancel: cancel)
   }
 
   /// The call is over and nothing more can be sent; messages received before are still there.
@@ -253,7 +260,9 @@ final class CallPipe: Sendable {
     for writer in writers { writer.resume() }
   }
 
-  private func close(receive: RPCError??, trailers: Metadata, send: RPCError?, dropsReceived: Bool) {
+  private func close(
+    receive: RPCError??, trailers: Metadata, send: RPCError?, dropsReceived: Bool, cancel: () -> Void = {}
+  ) {
     typealias Freed = (
       reader: CheckedContinuation<Received, Never>?, received: Received?,
       writers: [CheckedContinuation<Void, Never>]
@@ -271,6 +280,7 @@ final class CallPipe: Sendable {
       let received = state.reader == nil ? nil : Self.takeReceived(&state)
       return (received == nil ? nil : state.reader.take(), received, Self.freedWriters(&state))
     }
+    cancel()
     if let reader = freed.reader, let received = freed.received { reader.resume(returning: received) }
     for writer in freed.writers { writer.resume() }
   }

@@ -1,5 +1,5 @@
-internal import NIOCore
-internal import StreamDiffWire
+import NIOCore
+import StreamDiffWire
 
 /// A call that a client connection has open, from its request until its stream closes.
 final class ClientCall {

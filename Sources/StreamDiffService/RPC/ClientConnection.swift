@@ -1,6 +1,6 @@
-internal import DequeModule
-internal import NIOCore
-internal import StreamDiffWire
+import DequeModule
+import NIOCore
+import StreamDiffWire
 
 /// A client's end of a connection: calls become requests, answers go to the calls' pipes.
 final class ClientConnection: HTTP2Connection {

@@ -1,6 +1,6 @@
-internal import NIOCore
-internal import StreamDiffWire
-internal import Synchronization
+import NIOCore
+import StreamDiffWire
+import Synchronization
 
 /// One HTTP/2 connection on its event loop: bytes of the channel go through the session, the session's
 /// events to a subclass (server or client), and what those submit goes out in one write per burst.
@@ -31,8 +31,9 @@ class HTTP2Connection: ChannelInboundHandler {
   private var isPumping = false
   private var isTouched = false
   private var pings: UInt64 = 0
-  /// Within a burst of reads, whose end pumps: answers given now need no letter.
-  private(set) var isReading = false
+  private var hasOpened = false
+  /// Within a burst of reads or a timer, whose end pumps: answers given now need no letter.
+  private(set) var isInBurst = false
   /// Nothing is sent before a server knows that the client speaks HTTP/2.
   var isEstablished = false {
     didSet { if isEstablished { watch.established() } }
@@ -66,7 +67,7 @@ class HTTP2Connection: ChannelInboundHandler {
 
   /// Something was submitted from a letter or a timer: send it when all letters are read.
   func touch() {
-    guard !isReading, !isTouched else { return }
+    guard !isInBurst, !isTouched else { return }
     isTouched = true
     mailbox.touch(self)
   }
@@ -188,7 +189,9 @@ class HTTP2Connection: ChannelInboundHandler {
     timerDue = .distantFuture
     guard phase == .open else { return }
     let now = NIODeadline.now()
+    isInBurst = true
     if nextCallDeadline <= now { nextCallDeadline = expireCalls(now: now) }
+    isInBurst = false
     if let headersSince, now >= headersSince + limits.prefaceTimeout {
       session.terminate(.enhanceYourCalm)
       return closeGently("headers came too slowly")
@@ -208,12 +211,17 @@ class HTTP2Connection: ChannelInboundHandler {
 
   func handlerAdded(context: ChannelHandlerContext) {
     self.context = context
-    if context.channel.isActive { opened() }
+    if context.channel.isActive { open() }
   }
 
   func handlerRemoved(context: ChannelHandlerContext) { ended() }
 
-  func channelActive(context: ChannelHandlerContext) { opened() }
+  func channelActive(context: ChannelHandlerContext) { open() }
+
+  private func open() {
+    hasOpened = true
+    opened()
+  }
 
   func channelInactive(context: ChannelHandlerContext) { ended() }
 
@@ -226,23 +234,23 @@ class HTTP2Connection: ChannelInboundHandler {
     phase = .closed
     timer?.cancel()
     if wasOpen { connectionEnded(closeReason ?? "the peer closed the connection") }
-    closed()
+    if hasOpened { closed() }
     context = nil
   }
 
-  /// The channel is closed. Called once.
+  /// The channel is closed. Called once if `opened` was.
   func closed() {}
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     let buffer = unwrapInboundIn(data)
     bytes.received.add(UInt64(buffer.readableBytes), ordering: .relaxed)
     guard phase == .open else { return }
-    isReading = true
+    isInBurst = true
     receive(buffer)
   }
 
   func channelReadComplete(context: ChannelHandlerContext) {
-    isReading = false
+    isInBurst = false
     watch.received(now: .now())
     pump()
   }

@@ -1,6 +1,6 @@
-internal import NIOCore
-internal import StreamDiffWire
-internal import Synchronization
+import NIOCore
+import StreamDiffWire
+import Synchronization
 
 /// `grpc.health.v1.Health`: whether the server, and each of its services, can be used.
 public final class HealthService: Sendable {
@@ -13,7 +13,8 @@ public final class HealthService: Sendable {
 
   private let state: Mutex<State>
 
-  /// - Parameter services: full names; each serves, and so does the server as a whole (""), until told otherwise.
+  /// - Parameter services: full names; each serves, and so does the server as a whole (""), until told
+  ///   otherwise.
   public init(services: [String]) {
     state = Mutex(State(statuses: Dictionary(uniqueKeysWithValues: ([""] + services).map { ($0, .serving) })))
   }
@@ -24,7 +25,9 @@ public final class HealthService: Sendable {
     state.withLock { state in
       for name in service.map({ [$0] }) ?? Array(state.statuses.keys) {
         state.statuses[name] = status
-        for (watcher, watched) in state.watched where watched == name { state.watchers[watcher]?.yield(status) }
+        for (watcher, watched) in state.watched where watched == name {
+          state.watchers[watcher]?.yield(status)
+        }
       }
     }
   }

@@ -1,5 +1,5 @@
-internal import NIOCore
-internal import Synchronization
+import NIOCore
+import Synchronization
 
 /// Work for one event loop from other threads. However much is posted while the loop is busy, it
 /// costs one wake-up, and every connection that it touches is flushed once.
@@ -38,12 +38,20 @@ final class LoopMailbox: Sendable {
     touched.value.append(connection)
   }
 
+  /// Letters that letters cause are read at once, in so many rounds; then sockets have their turn.
+  private static let rounds = 4
+
   private func drain() {
-    let letters = waiting.withLock { waiting in
-      waiting.isScheduled = false
-      return exchange(&waiting.letters, with: [])
+    var hasMore = true
+    for _ in 0..<Self.rounds where hasMore {
+      let letters: [Letter] = waiting.withLock { waiting in
+        waiting.isScheduled = !waiting.letters.isEmpty
+        return exchange(&waiting.letters, with: [])
+      }
+      hasMore = !letters.isEmpty
+      for letter in letters { letter() }
     }
-    for letter in letters { letter() }
+    if hasMore { loop.execute { self.drain() } }
     for connection in exchange(&touched.value, with: []) { connection.pump() }
   }
 }

@@ -1,4 +1,4 @@
-internal import Synchronization
+import Synchronization
 
 /// Counts what is open, and lets others wait until nothing is.
 final class OpenCount: Sendable {

@@ -15,7 +15,7 @@ public struct PrefaceCheck: Sendable {
 
   /// Once it is not `.needsMore`, the verdict stands.
   public mutating func receive(_ bytes: some Sequence<UInt8>) -> Verdict {
-    for byte in bytes where seen.count < Self.preface.count { seen.append(byte) }
+    seen += bytes.prefix(Self.preface.count - seen.count)
     if seen.elementsEqual(Self.preface.prefix(seen.count)) {
       return seen.count == Self.preface.count ? .http2 : .needsMore
     }

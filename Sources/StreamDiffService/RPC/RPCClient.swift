@@ -1,7 +1,7 @@
 public import NIOCore
 public import NIOPosix
 public import StreamDiffWire
-internal import Synchronization
+import Synchronization
 
 /// One connection to a gRPC server. It does not reconnect: what failed as unreachable may be tried on a
 /// new one.

@@ -1,5 +1,5 @@
-internal import StreamDiffWire
-internal import Synchronization
+import StreamDiffWire
+import Synchronization
 
 /// What a server has done since it began. Counted with relaxed atomics on every loop.
 public final class RPCCounters: Sendable {

@@ -1,5 +1,5 @@
 public import NIOCore
-internal import StreamDiffCore
+import StreamDiffCore
 
 /// Bounds of one server or client, each with its unit and reason.
 public struct RPCLimits: Sendable {

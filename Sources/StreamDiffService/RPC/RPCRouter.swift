@@ -1,5 +1,5 @@
-internal import NIOCore
-internal import StreamDiffWire
+import NIOCore
+import StreamDiffWire
 
 /// What serves a method.
 public enum RPCHandler: Sendable {

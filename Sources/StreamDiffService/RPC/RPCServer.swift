@@ -1,7 +1,7 @@
 public import Logging
 public import NIOCore
 public import NIOPosix
-internal import StreamDiffWire
+import StreamDiffWire
 
 /// A gRPC server on one listening port.
 public final class RPCServer: Sendable {
@@ -60,7 +60,8 @@ public final class RPCServer: Sendable {
     let abort = loop.scheduleTask(in: TimeAmount(grace)) { [shared] in shared.abort() }
     // A handler that does not heed its cancellation must not hold the shutdown for ever.
     let giveUp = loop.scheduleTask(in: TimeAmount(grace) + Self.lastGrace) { [shared] in
-      shared.logger.error("handlers or connections outlived the drain", metadata: ["open": "\(shared.open.count)"])
+      shared.logger.error(
+        "handlers or connections outlived the drain", metadata: ["open": "\(shared.open.count)"])
       shared.open.giveUp()
     }
     await shared.open.untilNone()

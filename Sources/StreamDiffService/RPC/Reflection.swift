@@ -1,5 +1,5 @@
-internal import NIOCore
-internal import StreamDiffWire
+import NIOCore
+import StreamDiffWire
 
 /// Server reflection, v1 and v1alpha (their messages have the same bytes): clients learn the contract
 /// from the server, with no files of their own.

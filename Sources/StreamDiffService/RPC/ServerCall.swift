@@ -1,5 +1,5 @@
-internal import NIOCore
-internal import StreamDiffWire
+import NIOCore
+import StreamDiffWire
 
 /// A call that a server connection has open, from its headers until its stream closes.
 final class ServerCall {

@@ -1,7 +1,7 @@
-internal import DequeModule
-internal import Logging
-internal import NIOCore
-internal import StreamDiffWire
+import DequeModule
+import Logging
+import NIOCore
+import StreamDiffWire
 
 /// A server's end of a connection: requests become calls, calls become answers.
 final class ServerConnection: HTTP2Connection {
@@ -24,7 +24,7 @@ final class ServerConnection: HTTP2Connection {
   // MARK: The connection
 
   override func opened() {
-    peer = channel?.remoteAddress?.description ?? "unknown"
+    peer = channel?.remoteAddress?.hostAndPort ?? "unknown"
     switch shared.admit(bound) {
     case .admitted: super.opened()
     case .draining: refuse(.noError)
@@ -129,7 +129,8 @@ final class ServerConnection: HTTP2Connection {
     case .pingAcknowledged: if isDraining { stopAccepting() }
     case .settings, .goAway: break
     case .failed(let code, let reason):
-      shared.logger.debug("HTTP/2 violation", metadata: ["peer": "\(peer)", "code": "\(code)", "reason": "\(reason)"])
+      shared.logger.debug(
+        "HTTP/2 violation", metadata: ["peer": "\(peer)", "code": "\(code)", "reason": "\(reason)"])
     }
   }
 
@@ -235,7 +236,8 @@ final class ServerConnection: HTTP2Connection {
       return end(call, GRPCStatus(.internal, "the request ends within a message"))
     }
     switch call.kind {
-    case .unary(_, nil): end(call, GRPCStatus(.unimplemented, "\(call.head.path) takes one message, not none"))
+    case .unary(_, nil):
+      end(call, GRPCStatus(.unimplemented, "\(call.head.path) takes one message, not none"))
     case .unary(let body, let request?):
       body(
         UnaryCall(
@@ -275,7 +277,8 @@ final class ServerConnection: HTTP2Connection {
     guard let call = calls[stream], !call.isAnswered else { return }
     guard submit(Self.plainHead, on: stream) else { return }
     session.writeMessage(message, on: stream)
-    session.finish(stream, trailers: trailers.isEmpty ? Self.plainTrailers : GRPCResponse.trailers(.ok, trailers))
+    session.finish(
+      stream, trailers: trailers.isEmpty ? Self.plainTrailers : GRPCResponse.trailers(.ok, trailers))
     call.isAnswered = true
     shared.counters.callEnded(.ok)
     touch()
@@ -330,8 +333,11 @@ final class ServerConnection: HTTP2Connection {
     call.deframer = MessageDeframer(limit: 0)
     shared.counters.callEnded(status.code)
     guard case .stream(let pipe, let task) = call.kind else { return }
-    if status.code != .ok { task.cancel() }
-    pipe.abort(status.code == .ok ? RPCError(.cancelled, "the call has ended") : .status(status, trailers: Metadata()))
+    if status.code == .ok {
+      pipe.abort(RPCError(.cancelled, "the call has ended"))
+    } else {
+      pipe.abort(.status(status, trailers: Metadata())) { task.cancel() }
+    }
   }
 
   @discardableResult

@@ -1,6 +1,6 @@
-internal import Logging
-internal import NIOCore
-internal import Synchronization
+import Logging
+import NIOCore
+import Synchronization
 
 /// What the connections of one server have in common.
 final class ServerShared: Sendable {
@@ -73,5 +73,13 @@ final class ServerShared: Sendable {
     for connection in connections {
       mailbox(for: connection.eventLoop).post { letter(connection.value) }
     }
+  }
+}
+
+extension SocketAddress {
+  /// `host:port`, an IPv6 address in brackets.
+  var hostAndPort: String {
+    guard let host = ipAddress, let port else { return description }
+    return protocol == .inet6 ? "[\(host)]:\(port)" : "\(host):\(port)"
   }
 }

@@ -1,6 +1,6 @@
 public import NIOCore
 public import StreamDiffWire
-internal import Synchronization
+import Synchronization
 
 /// The server's end of a streaming call.
 public final class ServerStream: Sendable {

@@ -19,15 +19,19 @@ public struct UnaryCall: Sendable {
   /// May be called on any thread; answers from other threads share one wake-up of the loop and one
   /// write to the socket.
   public func respond(_ message: ByteBuffer, trailers: Metadata = Metadata()) {
-    if eventLoop.inEventLoop, connection.value.isReading {
-      connection.value.respond(message, trailers, on: stream)
-    } else {
-      mailbox.post { [connection, stream] in connection.value.respond(message, trailers, on: stream) }
-    }
+    answer { [stream] connection in connection.respond(message, trailers, on: stream) }
   }
 
   /// As `respond`.
   public func fail(_ status: GRPCStatus, trailers: Metadata = Metadata()) {
-    mailbox.post { [connection, stream] in connection.value.fail(status, trailers, on: stream) }
+    answer { [stream] connection in connection.fail(status, trailers, on: stream) }
+  }
+
+  private func answer(_ body: @escaping @Sendable (ServerConnection) -> Void) {
+    if eventLoop.inEventLoop, connection.value.isInBurst {
+      body(connection.value)
+    } else {
+      mailbox.post { [connection] in body(connection.value) }
+    }
   }
 }

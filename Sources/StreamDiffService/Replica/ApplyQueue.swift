@@ -56,7 +56,8 @@ final class ApplyQueue: Sendable {
     if let closed { refresh.completion(.failure(closed)) }
   }
 
-  /// Blocks until there is work; a refresh does not wait behind entries. A batch ends at the entry that wants a view of its own index.
+  /// Blocks until there is work; a refresh does not wait behind entries. A batch ends at the entry that
+  /// wants a view of its own index.
   func take() -> Work {
     monitor.wait { state in
       if !state.refreshes.isEmpty {

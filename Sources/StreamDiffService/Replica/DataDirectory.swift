@@ -51,7 +51,8 @@ struct DataDirectory: Sendable {
     guard version <= formatVersion else {
       throw StorageError(
         .newerFormat, path: file,
-        "data format \(version) is newer than this release knows (\(formatVersion)): use the release that wrote it")
+        "data format \(version) is newer than \(formatVersion), which this release knows: use the one that wrote it"
+      )
     }
     guard version >= 1 else { throw StorageError(.damaged, path: file, "data format \(version)") }
   }

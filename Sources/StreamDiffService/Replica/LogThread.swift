@@ -38,8 +38,8 @@ final class LogThread {
     do {
       try settle()
       while true {
-        let work = proposals.take()
-        if let through = work.dropThrough { try drop(through: through) }
+        let work = proposals.take { log.prepareSpares() }
+        if let through = work.dropThrough { try log.drop(through: through) }
         try propose(work.proposals)
         if work.isLast { break }
       }
@@ -48,12 +48,6 @@ final class LogThread {
     } catch {
       fail(error)
     }
-  }
-
-  /// What a flush covers goes; a quiet moment, too, to fill the segment after the next.
-  private func drop(through index: LogIndex) throws {
-    try log.drop(through: index)
-    log.prepareSpares()
   }
 
   private func propose(_ group: [Proposal]) throws {
@@ -123,7 +117,8 @@ final class LogThread {
     for entry in entries {
       run.append(
         CommittedEntry(
-          index: entry.index, term: entry.term, command: try Self.decode(entry, log), bytes: entry.payload.count,
+          index: entry.index, term: entry.term, command: try Self.decode(entry, log),
+          bytes: entry.payload.count,
           wantsView: false, completion: nil))
     }
     guard let last = entries.last else {
@@ -150,7 +145,7 @@ final class LogThread {
     let unsure = ReplicaError(.uncertain, reason.detail)
     for proposal in pending { proposal.completion(.failure(unsure)) }
     pending.removeAll()
-    for proposal in proposals.take().proposals { proposal.completion(.failure(reason)) }
+    for proposal in proposals.take(idle: {}).proposals { proposal.completion(.failure(reason)) }
     applying.close(reason)
   }
 }

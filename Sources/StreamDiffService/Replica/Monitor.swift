@@ -13,7 +13,12 @@ final class Monitor<State>: @unchecked Sendable {  // `state` is touched under `
     condition = .allocate(capacity: 1)
     mutex.initialize(to: pthread_mutex_t())
     condition.initialize(to: pthread_cond_t())
-    precondition(pthread_mutex_init(mutex, nil) == 0 && pthread_cond_init(condition, nil) == 0)
+    // Waiting is measured on the clock that never moves back.
+    var attributes = pthread_condattr_t()
+    pthread_condattr_init(&attributes)
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+    defer { pthread_condattr_destroy(&attributes) }
+    precondition(pthread_mutex_init(mutex, nil) == 0 && pthread_cond_init(condition, &attributes) == 0)
   }
 
   deinit {
@@ -46,6 +51,20 @@ final class Monitor<State>: @unchecked Sendable {  // `state` is touched under `
     while true {
       if let result = body(&state) { return result }
       pthread_cond_wait(condition, mutex)
+    }
+  }
+
+  /// The same, for so many seconds at most.
+  /// - Returns: `nil` when the time is over.
+  func wait<R>(seconds: Int, _ body: (inout State) -> R?) -> R? {
+    var deadline = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &deadline)
+    deadline.tv_sec += seconds
+    pthread_mutex_lock(mutex)
+    defer { pthread_mutex_unlock(mutex) }
+    while true {
+      if let result = body(&state) { return result }
+      guard pthread_cond_timedwait(condition, mutex, &deadline) == 0 else { return body(&state) }
     }
   }
 }

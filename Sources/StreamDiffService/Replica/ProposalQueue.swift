@@ -55,19 +55,30 @@ final class ProposalQueue: Sendable {
   }
 
   /// Blocks until there is work.
-  func take() -> Work {
-    let (work, waiting) = monitor.wait { state -> (Work, Deque<CheckedContinuation<Void, Never>>)? in
-      guard !state.proposals.isEmpty || state.dropThrough != nil || state.closed != nil else { return nil }
-      var work = Work()
-      swap(&work.proposals, &state.proposals)
-      swap(&work.dropThrough, &state.dropThrough)
-      work.isLast = state.closed != nil
-      state.bytes = 0
-      defer { state.waiting.removeAll() }
-      return (work, state.waiting)
+  /// - Parameter idle: called after a second without any.
+  func take(idle: () -> Void) -> Work {
+    let (work, waiting): Taken
+    if let taken = monitor.wait(seconds: 1, taken) {
+      (work, waiting) = taken
+    } else {
+      idle()
+      (work, waiting) = monitor.wait(taken)
     }
     for continuation in waiting { continuation.resume() }
     return work
+  }
+
+  private typealias Taken = (Work, Deque<CheckedContinuation<Void, Never>>)
+
+  private func taken(_ state: inout State) -> Taken? {
+    guard !state.proposals.isEmpty || state.dropThrough != nil || state.closed != nil else { return nil }
+    var work = Work()
+    swap(&work.proposals, &state.proposals)
+    swap(&work.dropThrough, &state.dropThrough)
+    work.isLast = state.closed != nil
+    state.bytes = 0
+    defer { state.waiting.removeAll() }
+    return (work, state.waiting)
   }
 
   /// From now on everything is refused with `reason`; what waits is still taken.

@@ -92,12 +92,14 @@ public final class Replica: Sendable {
     guard log.lastIndex >= needed else {
       throw StorageError(
         .damaged, path: directory.logPath,
-        "the log ends at entry \(log.lastIndex.rawValue), and \(needed.rawValue) is committed: its end is missing")
+        "the log ends at entry \(log.lastIndex.rawValue), but \(needed.rawValue) is committed: files are missing"
+      )
     }
     guard log.firstIndex <= applied + 1 else {
       throw StorageError(
         .damaged, path: directory.logPath,
-        "the log begins at entry \(log.firstIndex.rawValue), and the state lacks \((applied + 1).rawValue): its beginning is missing")
+        "the log begins at \(log.firstIndex.rawValue), but the state ends at \(applied.rawValue): files are missing"
+      )
     }
     guard log.hardState.term >= log.lastTerm else {
       throw StorageError(
@@ -116,7 +118,8 @@ public final class Replica: Sendable {
     if let failure = shared.failure { throw failure }
     let payload = command.encode()
     guard payload.count <= Limits.commandBytes else {
-      throw ReplicaError(.tooLarge, "a command of \(payload.count) bytes; the limit is \(Limits.commandBytes)")
+      throw ReplicaError(
+        .tooLarge, "a command of \(payload.count) bytes; the limit is \(Limits.commandBytes)")
     }
     let proposal = Proposal(command: command, payload: payload, wantsView: wantsView, completion: completion)
     do throws(ReplicaError) {
@@ -135,7 +138,7 @@ public final class Replica: Sendable {
     while true {
       do throws(ReplicaError) {
         return try submit(command, wantsView: wantsView, completion: completion)
-      } catch where error.code == .overloaded {
+      } catch  where error.code == .overloaded {
         await proposals.waitForRoom()
       }
     }
@@ -186,7 +189,9 @@ public final class Replica: Sendable {
 
   /// Why it no longer serves; `nil` while it does.
   public var failure: ReplicaError? { shared.failure }
-  public func whenFailed(_ listener: @escaping @Sendable (ReplicaError) -> Void) { shared.whenFailed(listener) }
+  public func whenFailed(_ listener: @escaping @Sendable (ReplicaError) -> Void) {
+    shared.whenFailed(listener)
+  }
   public var counters: ReplicaCounters { shared.counters }
   public var raft: RaftCore.Status { shared.raft }
   public var applied: LogIndex { progress.applied }

@@ -34,13 +34,13 @@ final class ReplicaShared: Sendable {
   /// The first failure counts; later ones are its echo.
   func fail(_ reason: String) {
     let error = ReplicaError(.unavailable, "this replica has stopped serving: \(reason)")
-    let listeners: [@Sendable (ReplicaError) -> Void] = state.withLock { state in
-      guard state.failure == nil else { return [] }
+    let listeners: [@Sendable (ReplicaError) -> Void]? = state.withLock { state in
+      guard state.failure == nil else { return nil }
       state.failure = error
       hasFailed.store(true, ordering: .releasing)
       return state.onFailure
     }
-    guard !listeners.isEmpty || state.withLock({ $0.failure == error }) else { return }
+    guard let listeners else { return }
     logger.critical("\(error.detail)")
     for listener in listeners { listener(error) }
   }

@@ -35,20 +35,24 @@ extension KeyValueService {
       return try await stream.send(ScanResponse(entries: [], index: view.index, kind: nil).encode())
     }
     // What lies before the prefix is no place to go on from.
-    var after = request.after.isEmpty || request.after.lexicographicallyPrecedes(request.prefix) ? nil : request.after
+    var after =
+      request.after.isEmpty || request.after.lexicographicallyPrecedes(request.prefix) ? nil : request.after
     var left = request.limit == 0 ? Int.max : Int(clamping: request.limit)
     var isFirst = true
     while left > 0 {
       let (start, count) = (after, min(left, Self.pageEntries))
       let page = try await replica.pool.run {
         try view.scan(
-          in: record, prefix: request.prefix, after: start, maximumEntries: count, maximumBytes: Self.pageBytes)
+          in: record, prefix: request.prefix, after: start, maximumEntries: count,
+          maximumBytes: Self.pageBytes)
       }
       guard let last = page.entries.last else { break }
       left -= page.entries.count
       after = last.key
       isFirst = false
-      let entries = page.entries.map { ScanResponse.Entry(key: $0.key, value: request.keysOnly ? [] : $0.value) }
+      let entries = page.entries.map {
+        ScanResponse.Entry(key: $0.key, value: request.keysOnly ? [] : $0.value)
+      }
       try await stream.send(ScanResponse(entries: entries, index: view.index, kind: record.kind).encode())
       if page.isLast { return }
     }

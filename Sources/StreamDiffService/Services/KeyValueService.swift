@@ -109,7 +109,8 @@ public struct KeyValueService: Sendable {
         case .applied(_, let conflicts) where conflicts.isEmpty: call.respond(answer(applied.index))
         case .applied:
           call.fail(
-            GRPCStatus(.aborted, "the key does not hold what was expected at entry \(applied.index.rawValue)"))
+            GRPCStatus(.aborted, "the key does not hold what was expected at entry \(applied.index.rawValue)")
+          )
         case .refused(let refusal): call.fail(GRPCStatus(.failedPrecondition, "\(refusal)"))
         case .none, .sealed: preconditionFailure("operations were applied as \(applied.outcome)")
         }
@@ -124,7 +125,8 @@ public struct KeyValueService: Sendable {
     guard let name = KeyspaceName(text) else {
       throw GRPCStatus(
         .invalidArgument,
-        "keyspace \(text.prefix(160).debugDescription): a name is 1 to \(KeyspaceName.maximumBytes) of A-Z a-z 0-9 . _ -")
+        "keyspace \(text.prefix(160).debugDescription): a name is 1 to \(KeyspaceName.maximumBytes) of "
+          + "A-Z a-z 0-9 . _ -")
     }
     return name
   }

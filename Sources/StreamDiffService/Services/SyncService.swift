@@ -24,12 +24,36 @@ public struct SyncService: Sendable {
         peer: stream.peer, keyspace: opening.keyspace, isSending: opening.role == .receiver, meter: meter)
       defer { registry.remove(number) }
       if let failure = replica.failure { throw failure }
-      switch opening.role {
-      case .sender: try await receive(opening, ServerSyncTransport(stream), meter)
-      case .receiver: try await send(opening, ServerSyncTransport(stream), meter)
+      let transport = ServerSyncTransport(stream)
+      try await Self.whileActive(transport) {
+        switch opening.role {
+        case .sender: try await receive(opening, transport, meter)
+        case .receiver: try await send(opening, transport, meter)
+        }
       }
     } catch {
       throw GRPCStatus(mapping: error)
+    }
+  }
+
+  /// Ends a session in which no message went either way for so long: it holds buffers and a view.
+  private static let idleLimit = Duration.seconds(600)
+
+  private static func whileActive(
+    _ transport: ServerSyncTransport, _ run: @escaping @Sendable () async throws -> Void
+  ) async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await run() }
+      group.addTask {
+        var seen = UInt64.max
+        while transport.messages.value != seen {
+          seen = transport.messages.value
+          try await Task.sleep(for: idleLimit)
+        }
+        throw GRPCStatus(.deadlineExceeded, "no message for \(idleLimit)")
+      }
+      defer { group.cancelAll() }
+      try await group.next()
     }
   }
 

@@ -24,7 +24,8 @@ public struct ReplicaContent: SyncSource {
     records += try view.digests(in: keyspace, ranges: [(lower: lower, upper: upper)], limit: limit)
   }
 
-  public func readValues(of keys: [[UInt8]], _ visit: (_ place: Int, _ value: RawSpan) throws -> Void) throws {
+  public func readValues(of keys: [[UInt8]], _ visit: (_ place: Int, _ value: RawSpan) throws -> Void) throws
+  {
     guard let keyspace else {
       throw SyncFailure(.sourceFailed, "a keyspace that does not exist has no values")
     }

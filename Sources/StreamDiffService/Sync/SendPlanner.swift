@@ -151,10 +151,13 @@ extension EncodedOperations {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(batch.reduce(0) { $0 + $1.bytes + 48 })
     var next = 0
-    func expectation(_ operation: PlannedOperation) -> Expectation { overwrites ? .any : operation.expectation }
+    func expectation(_ operation: PlannedOperation) -> Expectation {
+      overwrites ? .any : operation.expectation
+    }
     func deleteUpToPut() throws {
       while next < batch.count, batch[next].change == .delete {
-        try OperationEncoding.append(deleting: batch[next].key, expecting: expectation(batch[next]), to: &bytes)
+        try OperationEncoding.append(
+          deleting: batch[next].key, expecting: expectation(batch[next]), to: &bytes)
         next += 1
       }
     }
@@ -173,7 +176,9 @@ extension EncodedOperations {
       }
     }
     try deleteUpToPut()
-    guard next == batch.count else { throw SyncFailure(.sourceFailed, "the source lacks values that it announced") }
+    guard next == batch.count else {
+      throw SyncFailure(.sourceFailed, "the source lacks values that it announced")
+    }
     try self.init(bytes)
   }
 }

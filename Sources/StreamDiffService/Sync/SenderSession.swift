@@ -71,7 +71,9 @@ final class SenderSession<Source: SyncSource, Transport: SyncTransport>: Sendabl
         return false
       }
       group.addTask {
-        try await self.planner.run(self.work, entries: { self.state.withLock { $0.peerEntries } }) { self.taken($0) }
+        try await self.planner.run(self.work, entries: { self.state.withLock { $0.peerEntries } }) {
+          self.taken($0)
+        }
         return false
       }
       group.addTask {

@@ -39,7 +39,7 @@ public struct SyncClient: Sendable {
     for _ in 1..<Self.attempts {
       do {
         return try await once(options, run)
-      } catch where Self.isDamage(error) {
+      } catch  where Self.isDamage(error) {
         options.session = .random()
       }
     }

@@ -50,5 +50,7 @@ public struct AppliedRun: Hashable, Sendable {
   /// Operations of this run that were refused because what they replace had changed.
   public var conflicts: Int
 
-  public init(index: LogIndex = .zero, conflicts: Int = 0) { (self.index, self.conflicts) = (index, conflicts) }
+  public init(index: LogIndex = .zero, conflicts: Int = 0) {
+    (self.index, self.conflicts) = (index, conflicts)
+  }
 }

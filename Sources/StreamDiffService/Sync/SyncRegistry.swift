@@ -24,7 +24,9 @@ public final class SyncRegistry: Sendable {
   public init() {}
 
   /// - Throws: RESOURCE_EXHAUSTED when too many are open.
-  func add(peer: String, keyspace: KeyspaceName, isSending: Bool, meter: SyncMeter) throws(GRPCStatus) -> UInt64 {
+  func add(peer: String, keyspace: KeyspaceName, isSending: Bool, meter: SyncMeter) throws(GRPCStatus)
+    -> UInt64
+  {
     let number: UInt64? = state.withLock { state in
       guard state.sessions.count < Self.maximumSessions else { return nil }
       state.next += 1

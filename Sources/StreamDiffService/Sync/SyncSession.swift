@@ -102,7 +102,8 @@ extension SyncReport {
     plainBytes -= before.plainBytes
     payloadBytes -= before.payloadBytes
     switch outcome {
-    case .sealed(_, _, let conflicts), .differs(_, _, let conflicts): self.conflicts = Int(clamping: conflicts)
+    case .sealed(_, _, let conflicts), .differs(_, _, let conflicts):
+      self.conflicts = Int(clamping: conflicts)
     case .equal, .compared: break
     }
   }

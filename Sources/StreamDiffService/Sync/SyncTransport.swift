@@ -20,13 +20,19 @@ public protocol SyncTransport: Sendable {
 /// The server's end of a `Sync` call.
 public struct ServerSyncTransport: SyncTransport {
   private let stream: ServerStream
+  /// Messages that went either way.
+  let messages = Count()
 
   public init(_ stream: ServerStream) { self.stream = stream }
 
-  public func send(_ message: SyncMessage) async throws { try await stream.send(message.encode()) }
+  public func send(_ message: SyncMessage) async throws {
+    try await stream.send(message.encode())
+    messages.add(1)
+  }
 
   public func receive() async throws -> SyncMessage? {
     guard let bytes = try await stream.next() else { return nil }
+    messages.add(1)
     return try SyncMessage(arriving: bytes)
   }
 

@@ -18,6 +18,8 @@ public enum SyncPoint: String, CaseIterable, Hashable, Sendable {
   case replacedFile
   /// The directory of a small file, after its rename.
   case replacedFileDirectory
+  /// The directory in which another was created.
+  case createdDirectory
 }
 
 public enum FileMode: Hashable, Sendable {
@@ -66,7 +68,7 @@ public struct DiskSpace: Hashable, Sendable {
 /// can lose what was not synced, tear what was under way and refuse what it likes.
 public protocol FileSystem: Sendable {
   func open(_ path: String, _ mode: FileMode) throws(StorageError) -> any File
-  /// Creates a directory and those above it; one that exists is fine.
+  /// Creates a directory and those above it, durably; one that exists is fine.
   func createDirectory(_ path: String) throws(StorageError)
   /// Names in a directory, in any order, without "." and "..".
   func list(_ directory: String) throws(StorageError) -> [String]
@@ -86,7 +88,7 @@ extension FileSystem {
     let file: any File
     do {
       file = try open(path, .read)
-    } catch where error.code == .notFound {
+    } catch  where error.code == .notFound {
       return nil
     }
     let size = try file.size()

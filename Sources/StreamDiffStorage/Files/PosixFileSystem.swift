@@ -11,9 +11,14 @@ public struct PosixFileSystem: FileSystem {
   public func createDirectory(_ path: String) throws(StorageError) {
     var parts = path.hasPrefix("/") ? "" : "."
     for part in path.split(separator: "/") {
+      let parent = parts.isEmpty ? "/" : parts
       parts += "/" + part
-      guard mkdir(parts, 0o777) != 0, errno != EEXIST else { continue }
+      guard mkdir(parts, 0o777) != 0 else {
+        try syncDirectory(parent, .createdDirectory)
+        continue
+      }
       let code = errno
+      guard code != EEXIST else { continue }
       // A directory above may be there and still refuse us (EROFS, EACCES): only what is missing counts.
       if isDirectory(parts) { continue }
       throw StorageError(errno: code, creating: true, path: parts, "create directory")

@@ -107,7 +107,7 @@ struct RecordBuffer: ~Copyable {
     var left = bytes
     while let source = left.baseAddress, left.count > 0 {
       let count = min(left.count, Sector.payloadBytes - used % Sector.payloadBytes)
-      precondition(used / Sector.payloadBytes < capacity, "a record outgrew its buffer of \(capacity) sectors")
+      precondition(used / Sector.payloadBytes < capacity, "a record outgrew its \(capacity) sectors")
       (base + place(of: used)).copyMemory(from: source, byteCount: count)
       used += count
       left = UnsafeRawBufferPointer(rebasing: left[count...])

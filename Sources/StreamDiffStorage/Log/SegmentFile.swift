@@ -52,7 +52,7 @@ struct SegmentFile {
     for number in 1..<headerSectors {
       let offset = Int(number) * Sector.bytes
       guard Sector.state(of: base + offset, number: number, generation: generation) == .blank else {
-        throw StorageError(.damaged, path: file.path, offset: UInt64(offset), "segment header page is not blank here")
+        throw StorageError(.damaged, path: file.path, offset: UInt64(offset), "header page is not blank here")
       }
     }
     guard Sector.state(of: base, number: 0, generation: generation) == .written(record: 0) else {
@@ -71,7 +71,9 @@ struct SegmentFile {
       return (header, state)
     } catch {
       if let format = error.newerFormat {
-        throw StorageError(.newerFormat, path: file.path, "log format \(format), this release knows \(SegmentHeader.format)")
+        throw StorageError(
+          .newerFormat, path: file.path,
+          "log format \(format), this release knows \(SegmentHeader.format)")
       }
       throw StorageError(.damaged, path: file.path, offset: 0, "segment header holds no header")
     }

@@ -86,7 +86,9 @@ struct SegmentScan {
 
   private static let blockBytes = 1 << 20
 
-  private static func promisedSectors(of segment: SegmentFile, at sector: UInt32) throws(StorageError) -> UInt32 {
+  private static func promisedSectors(of segment: SegmentFile, at sector: UInt32) throws(StorageError)
+    -> UInt32
+  {
     var length: UInt32 = 0
     try withUnsafeMutableBytes(of: &length) { (buffer) throws(StorageError) in
       _ = try segment.file.read(into: buffer, at: UInt64(sector) * UInt64(Sector.bytes))

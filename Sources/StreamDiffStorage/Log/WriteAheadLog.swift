@@ -90,7 +90,8 @@ public final class WriteAheadLog: @unchecked Sendable {
       let path = directory + "/filling-first"
       try SpareSegments.fill(path, bytes: firstSegmentBytes, in: fileSystem) { false }
       let segment = try SegmentFile.activate(
-        path, generation: 1, header: header, state: HardState(), in: directory, of: fileSystem, buffer: &buffer)
+        path, generation: 1, header: header, state: HardState(), in: directory, of: fileSystem,
+        buffer: &buffer)
       segments = [segment]
       map = LogMap()
       (hardState, durableState) = (HardState(), HardState())
@@ -132,7 +133,8 @@ public final class WriteAheadLog: @unchecked Sendable {
       guard bytes + fixed <= itemLimit else {
         throw StorageError(
           .tooLarge, path: directory,
-          "entry of \(entry.payload.count) bytes, a record takes \(itemLimit - fixed - RecordItem.entryHeadBytes)")
+          "entry of \(entry.payload.count) bytes, a record takes \(itemLimit - fixed - RecordItem.entryHeadBytes)"
+        )
       }
       if pendingBytes + bytes + fixed > itemLimit { try sync() }
       pending.append(entry)

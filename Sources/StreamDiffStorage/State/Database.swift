@@ -160,6 +160,10 @@ extension StorageError {
       code = .noSpace
     } else if message.contains("While lock file") || message.contains("lock hold by") {
       code = .locked
+    } else if ["Permission denied", "Read-only file system", "Not a directory"].contains(
+      where: message.contains)
+    {
+      code = .unwritable
     } else {
       code = .io
     }

@@ -37,7 +37,8 @@ public final class DigestCursor {
         iterator.next()
         continue
       }
-      let order = stored.map { stored in changed.key.withBytes { KeyComparison.compare(stored.key, $0) } } ?? 1
+      let order =
+        stored.map { stored in changed.key.withBytes { KeyComparison.compare(stored.key, $0) } } ?? 1
       if order < 0, let stored {
         guard body(stored.key, stored.record) else { return }
         iterator.next()

@@ -38,7 +38,9 @@ struct EntryReader {
 
 extension StorageError {
   /// An entry is not what its digest says, or is gone while its digest record is there.
-  static func mismatch(_ key: UnsafeRawBufferPointer, in keyspace: KeyspaceRecord, path: String) -> StorageError {
+  static func mismatch(_ key: UnsafeRawBufferPointer, in keyspace: KeyspaceRecord, path: String)
+    -> StorageError
+  {
     let digits = Array("0123456789abcdef".utf8)
     let hex = key.prefix(64).flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }
     return StorageError(

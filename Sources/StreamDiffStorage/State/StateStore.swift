@@ -88,12 +88,16 @@ public final class StateStore: Sendable {
     do throws(StorageError) {
       try commits.withLock { (_) throws(StorageError) in
         try transaction.database.write(batch)
-        published.withLock { state in
+        let former = published.withLock { state in
+          let former = state
           precondition(index >= state.applied, "applied moved back: \(state.applied) to \(index)")
           (state.applied, state.term) = (index, term)
           (state.keyspaces, state.trees) = (transaction.keyspaces, transaction.trees)
           state.unflushedBytes += bytes
+          return former
         }
+        // Tree nodes that nobody needs now are freed here: readers wait for the lock above.
+        withExtendedLifetime(former) {}
       }
     } catch {
       // RocksDB refuses all writes after a failed one; so do we, until reopened.

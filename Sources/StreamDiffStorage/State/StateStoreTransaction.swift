@@ -1,6 +1,15 @@
 public import StreamDiffCore
 
-/// A batch of changes under construction. Nothing of it is visible before `StateStore.commit`; a
+/// A batch of changes under construction.
+///
+/// Merkle upkeep is lazy: a change marks its leaf dirty, in memory and in the batch, and the leaf's
+/// digest records are read again when a position is asked for. Measured with 500 000 entries (CPU, busy
+/// machine): keeping sums up to date would read one old digest a put, 2.8 to 3.8 µs; marking costs 0.7 µs,
+/// and a refresh 20 to 40 µs for each scattered leaf, 3 µs a change when a fifth of all entries changed,
+/// 0.6 µs an entry for the whole keyspace. So a stream of puts is cheaper by four fifths, and a mark
+/// pays for what changed since the last one, never for more than one scan.
+///
+/// Nothing of it is visible before `StateStore.commit`; a
 /// transaction that is let go changes nothing. Belongs to the apply thread; one at a time.
 public final class StateStoreTransaction: StateTransaction {
   /// `nil` once committed: a batch that is done does not keep the database open.
@@ -97,7 +106,7 @@ public final class StateStoreTransaction: StateTransaction {
   }
 
   /// Completes the batch. Each area of the keyspace in one run: RocksDB finds the place of a record beside
-  /// the one before it without a search (1.5 times the puts a second where keys rise).
+  /// the one before it without a search (4 µs of CPU a put instead of 9 where keys rise).
   func seal(appliedIndex index: LogIndex, term: Term) -> WriteBatch {
     overlay.forEach { key, keyspace, record in
       digestKey.set(.digests, keyspace)

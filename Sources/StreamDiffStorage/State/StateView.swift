@@ -101,7 +101,8 @@ public final class StateView: Sendable {
     try scanner.seek(last.map { $0 + [0] } ?? prefix)
     while let key = scanner.key, key.starts(with: prefix) {
       let (key, size) = (Array(key), key.count + scanner.valueBytes)
-      guard page.entries.isEmpty || (page.entries.count < maximumEntries && bytes + size <= maximumBytes) else {
+      guard page.entries.isEmpty || (page.entries.count < maximumEntries && bytes + size <= maximumBytes)
+      else {
         return page
       }
       page.entries.append(.init(key: key, value: Array(try scanner.value())))

@@ -18,7 +18,9 @@ import StreamDiffCore
 /// passes with a chance of 2⁻⁶⁴, and a comparison of all values with their whole digests finds it then.
 enum StoreKey {
   enum Area: UInt8 {
-    case entries = 1, digests = 2, leaves = 3
+    case entries = 1
+    case digests = 2
+    case leaves = 3
   }
 
   static let format: [UInt8] = [4, 0]

@@ -26,14 +26,14 @@ import Testing
     return output
   }
 
-  @Test("golden vector: 1 MiB of SplitMix64 from seed 1, eight little-endian bytes a word")
+  @Test("golden vector: 256 KiB of SplitMix64 from seed 1, eight little-endian bytes a word")
   func golden() {
     // Computed from the definition by another program, in Python.
     let expected = [
-      22853, 22544, 71568, 70062, 65873, 72594, 82289, 75990, 86912, 75564, 111190, 78919, 74853,
-      70903, 66462,
+      16445, 6408, 17173, 5371, 26160, 17486, 18837, 16727, 6396, 18358, 21138, 16528, 26262, 16490,
+      19737, 12628,
     ]
-    #expect(pieces(noise(1 << 20, seed: 1)) == expected)
+    #expect(pieces(noise(1 << 18, seed: 1)) == expected)
   }
 
   @Test("content up to the minimum is one piece, and no piece exceeds the maximum")

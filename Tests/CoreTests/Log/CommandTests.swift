@@ -39,7 +39,9 @@ struct CommandTests {
 
   @Test("a payload that lacks or exceeds its bytes is malformed")
   func wrongLength() throws {
-    for command in [.noop, .createKeyspace(Self.name, .plain), try Self.batch(session: nil), .seal(Self.name)] {
+    for command in [
+      .noop, .createKeyspace(Self.name, .plain), try Self.batch(session: nil), .seal(Self.name),
+    ] {
       let bytes = command.encode()
       for count in 0..<bytes.count {
         #expect(throws: CommandError.self) { try Command(decoding: Array(bytes[..<count])) }
@@ -72,7 +74,9 @@ struct CommandTests {
     for _ in 0..<Int.random(in: 1...4, using: &random) {
       bytes[Int.random(in: 0..<bytes.count, using: &random)] ^= UInt8.random(in: 1...255, using: &random)
     }
-    if let command = try? Command(decoding: bytes) { #expect(try Command(decoding: command.encode()) == command) }
+    if let command = try? Command(decoding: bytes) {
+      #expect(try Command(decoding: command.encode()) == command)
+    }
   }
 
   @Test("a batch of as many bytes as a run may have fits a log entry")

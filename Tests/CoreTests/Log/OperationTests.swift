@@ -44,7 +44,7 @@ struct OperationTests {
     #expect(try EncodedOperations(encoded.bytes).operations == operations)
 
     var ends: Set<Int> = [0]
-    encoded.forEach { ends.insert($0.end) }
+    for operation in encoded { ends.insert(operation.end) }
     for count in 0..<encoded.bytes.count where !ends.contains(count) {
       let prefix = Array(encoded.bytes[..<count])
       #expect(throws: OperationError.self) { try EncodedOperations(prefix) }
@@ -57,7 +57,8 @@ struct OperationTests {
     "bytes that can never become an operation are refused at once",
     arguments: [
       ([0], .malformed), ([3, 1, 1, 0], .malformed), ([1, 0], .malformed), ([1, 1, 9, 3], .malformed),
-      ([2, 1, 9, 0xff], .malformed), ([1, 0x81, 0x40], .tooLarge), ([1, 0x80, 0x80, 0x80, 0x80, 0x80], .malformed),
+      ([2, 1, 9, 0xff], .malformed), ([1, 0x81, 0x40], .tooLarge),
+      ([1, 0x80, 0x80, 0x80, 0x80, 0x80], .malformed),
       ([1, 1, 9, 0, 0x81, 0x80, 0x40], .tooLarge), ([1, 0xff, 0xff, 0xff, 0xff, 0x7f], .tooLarge),
     ] as [([UInt8], OperationError.Code)])
   func damaged(bytes: [UInt8], code: OperationError.Code) {

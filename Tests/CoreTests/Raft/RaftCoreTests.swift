@@ -13,7 +13,9 @@ struct RaftCoreTests {
 
   @Test("Raft §5.2: a start is a new term, persisted with a vote before anything is committed")
   func start() {
-    var core = Self.core(HardState(term: Term(4), vote: Self.id, commit: LogIndex(2)), last: EntryID(LogIndex(7), term: Term(4)), applied: LogIndex(2))
+    var core = Self.core(
+      HardState(term: Term(4), vote: Self.id, commit: LogIndex(2)), last: EntryID(LogIndex(7), term: Term(4)),
+      applied: LogIndex(2))
     #expect(core.status.role == .leader)
     let ready = core.takeReady()
     #expect(ready?.hardState == HardState(term: Term(5), vote: Self.id, commit: LogIndex(2)))
@@ -24,7 +26,9 @@ struct RaftCoreTests {
 
   @Test("Raft §5.4.2: the inherited log commits with the first entry of the new term")
   func inheritedLog() {
-    var core = Self.core(HardState(term: Term(1), vote: Self.id), last: EntryID(LogIndex(7), term: Term(1)), applied: LogIndex(3))
+    var core = Self.core(
+      HardState(term: Term(1), vote: Self.id), last: EntryID(LogIndex(7), term: Term(1)), applied: LogIndex(3)
+    )
     _ = core.takeReady()
     core.persisted(through: LogIndex(8))
     #expect(core.takeReady()?.committed == LogIndex(4)...LogIndex(8))
@@ -52,7 +56,9 @@ struct RaftCoreTests {
     #expect(core.takeReady()?.committed == LogIndex(4)...LogIndex(4))
   }
 
-  @Test("with anything proposed, persisted and taken in any order, each entry commits once, in order", arguments: 0..<50)
+  @Test(
+    "with anything proposed, persisted and taken in any order, each entry commits once, in order",
+    arguments: 0..<50)
   func anyOrder(seed: Int) {
     var random = SplitMix(seed: seed)
     var core = Self.core()

@@ -7,10 +7,13 @@ struct StateMachineTests {
   static let present = Array("present".utf8)
   static let old = EntryDigest.of(present, [1])
 
-  static func batch(_ operations: [Operation], first: UInt64 = 1, kind: KeyspaceKind = .plain) throws -> Command {
+  static func batch(_ operations: [Operation], first: UInt64 = 1, kind: KeyspaceKind = .plain) throws
+    -> Command
+  {
     .operations(
       OperationBatch(
-        keyspace: name, kind: kind, firstOrdinal: Ordinal(first), operations: try EncodedOperations(operations)))
+        keyspace: name, kind: kind, firstOrdinal: Ordinal(first),
+        operations: try EncodedOperations(operations)))
   }
 
   /// A store where `present` holds one byte.

@@ -36,7 +36,8 @@ struct ChunkTests {
     for operation in operations {
       try Self.append(operation, to: &writer)
       let settings = ChunkSettings(
-        bytes: .random(in: 1...20_000, using: &random), encoding: Self.encodings.randomElement(using: &random)!)
+        bytes: .random(in: 1...20_000, using: &random),
+        encoding: Self.encodings.randomElement(using: &random)!)
       let flush = Int.random(in: 0..<20, using: &random) == 0
       while let chunk = try writer.nextChunk(settings: settings, flush: flush) {
         #expect(!chunk.isLast)
@@ -176,7 +177,8 @@ struct ChunkTests {
   @Test(
     "sound checksums do not excuse a broken rule",
     arguments: [
-      ("a repeated number", .protocolViolation), ("a gap", .protocolViolation), ("an ordinal", .protocolViolation),
+      ("a repeated number", .protocolViolation), ("a gap", .protocolViolation),
+      ("an ordinal", .protocolViolation),
       ("a payload for nothing", .protocolViolation), ("half an operation at the end", .protocolViolation),
       ("no operation", .protocolViolation), ("too large a value", .limit), ("too long", .limit),
       ("expands further", .dataLoss), ("expands less", .dataLoss), ("another plain checksum", .dataLoss),
@@ -203,7 +205,8 @@ struct ChunkTests {
       let plain = [UInt8](repeating: 1, count: 5000)
       var compressor = try ChunkCompressor()
       chunk.payload = []
-      let frame = unsafe try compressor.compress(plain.span.bytes, as: Self.encodings[1], into: &chunk.payload)
+      let frame = unsafe try compressor.compress(
+        plain.span.bytes, as: Self.encodings[1], into: &chunk.payload)
       chunk.header.codec = .zstd
       chunk.header.isNewFrame = frame.isNewFrame
       chunk.header.plainLength = what == "expands further" ? 4999 : 5001
@@ -229,7 +232,8 @@ struct ChunkTests {
       var chunk = Chunk(
         header: ChunkHeader(
           firstOrdinal: reader.lastOrdinal + (reader.pendingBytes == 0 ? 1 : 2),
-          plainLength: .random(in: 0...400, using: &random), codec: Bool.random(using: &random) ? .zstd : .none,
+          plainLength: .random(in: 0...400, using: &random),
+          codec: Bool.random(using: &random) ? .zstd : .none,
           isNewFrame: .random(using: &random), prefixLength: .random(in: 0...100, using: &random),
           plainCRC: CRC32C(payload), wireCRC: .empty),
         sequence: sequence, isLast: .random(using: &random), payload: payload)

@@ -24,7 +24,9 @@ struct Content: StateTransaction {
 
   var tree: MerkleTree {
     var builder = MerkleTreeBuilder()
-    for record in records { builder.append(key: record.key, digest: record.digest, valueBytes: record.valueBytes) }
+    for record in records {
+      builder.append(key: record.key, digest: record.digest, valueBytes: record.valueBytes)
+    }
     return builder.finish()
   }
 
@@ -35,7 +37,9 @@ struct Content: StateTransaction {
     for range in ranges {
       var place = firstPlace(atOrAfter: range.lower)
       while place < records.count, range.contains(records[place].key) {
-        if !page.isEmpty, page.count >= limit || keyBytes >= SyncLimits.keyBytesPerRead { return (page, false) }
+        if !page.isEmpty, page.count >= limit || keyBytes >= SyncLimits.keyBytesPerRead {
+          return (page, false)
+        }
         page.append(records[place])
         keyBytes += records[place].key.count
         place += 1
@@ -134,6 +138,7 @@ extension Content {
 
   static func key(_ number: Int) -> [UInt8] {
     let digits = String(number)
-    return Array("key-".utf8) + Array(repeating: UInt8(ascii: "0"), count: 8 - digits.utf8.count) + digits.utf8
+    return Array("key-".utf8) + Array(repeating: UInt8(ascii: "0"), count: 8 - digits.utf8.count)
+      + digits.utf8
   }
 }

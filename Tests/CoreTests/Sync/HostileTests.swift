@@ -48,7 +48,8 @@ struct HostileTests {
   @Test(
     "a hello that does not fit ends the session with its reason",
     arguments: [
-      ("role", .protocolViolation), ("version", .unsupported), ("keyspace", .protocolViolation), ("kind", .refused),
+      ("role", .protocolViolation), ("version", .unsupported), ("keyspace", .protocolViolation),
+      ("kind", .refused),
     ] as [(String, SyncError.Code)])
   func hellos(field: String, code: SyncError.Code) throws {
     func damage(_ hello: inout Hello) {
@@ -83,8 +84,10 @@ struct HostileTests {
     let frontier = SyncMessage.frontier(Frontier(request: 1))
     let ack = SyncMessage.ack(Ack(ordinal: .zero, index: .zero, conflicts: 0))
     let result = SyncMessage.sealResult(
-      SealResult(index: .zero, root: Self.tree.root, entries: 0, bytes: 0, isEqual: true, salt: 0, conflicts: 0))
-    for message in [frontier, ack, result, .hint(AdaptationHint()), Self.expand(1), Self.chunk(isLast: true)] {
+      SealResult(
+        index: .zero, root: Self.tree.root, entries: 0, bytes: 0, isEqual: true, salt: 0, conflicts: 0))
+    for message in [frontier, ack, result, .hint(AdaptationHint()), Self.expand(1), Self.chunk(isLast: true)]
+    {
       var (receiver, sender) = (try Self.receiver(greeted: false), try Self.sender(greeted: false))
       #expect(throws: SyncError.self) { try receiver.receive(message) }
       #expect(throws: SyncError.self) { try sender.receive(message) }
@@ -194,7 +197,8 @@ struct HostileTests {
     var sender = try Self.sender()
     #expect(throws: Never.self) { try sender.receive(.frontier(good)) }
     let damages: [(inout Frontier) -> Void] = [
-      { $0.request = 2 }, { $0.sizes = [] }, { $0.sizes = [1] }, { $0.sizes = [1, 1] }, { $0.counts = [1000] },
+      { $0.request = 2 }, { $0.sizes = [] }, { $0.sizes = [1] }, { $0.sizes = [1, 1] },
+      { $0.counts = [1000] },
       { $0.counts = [400, 601] }, { $0.counts = [0, 1000] }, { $0.fingerprints = [1] },
       { $0 = Frontier(request: 1, fingerprints: [1], counts: [1000], sizes: [1]) },
       { $0.keys = [KeyDigest(key: [1], digest: Self.tree.root)] }, { $0.sizes = [UInt32.max] },
@@ -207,7 +211,9 @@ struct HostileTests {
     }
   }
 
-  @Test("a session whose messages are changed at random ends with a typed error or an outcome", arguments: 0..<200)
+  @Test(
+    "a session whose messages are changed at random ends with a typed error or an outcome", arguments: 0..<200
+  )
   func fuzz(seed: Int) throws {
     var random = SplitMix(seed: seed)
     let shape = SyncTests.shapes[seed % SyncTests.shapes.count]

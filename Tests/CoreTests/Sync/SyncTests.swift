@@ -17,18 +17,23 @@ struct SyncTests {
     let places = numbers.shuffled(using: &random)
     switch shape {
     case "few changed": for place in places.prefix(5) { other.put(Content.key(place), random.bytes(9)) }
-    case "many changed": for place in places.prefix(size / 3) { other.put(Content.key(place), random.bytes(9)) }
+    case "many changed":
+      for place in places.prefix(size / 3) { other.put(Content.key(place), random.bytes(9)) }
     case "some added": for place in places.prefix(size / 20) { other.put(Content.key(place) + [7], [9]) }
     case "some deleted": for place in places.prefix(size / 20) { other.delete(Content.key(place)) }
     case "disjoint": other = .numbered(numbers.map { $0 + 1_000_000 }, value: value)
-    case "interleaved": other = Content(Dictionary(uniqueKeysWithValues: numbers.map { (Content.key($0) + [1], [1]) }))
+    case "interleaved":
+      other = Content(Dictionary(uniqueKeysWithValues: numbers.map { (Content.key($0) + [1], [1]) }))
     case "from empty": return (Content(), base)
     case "to empty": return (base, Content())
     case "both empty": return (Content(), Content())
     case "one entry": return (.numbered([3], value: value), .numbered([5], value: value))
     case "long keys":
       let long = numbers.prefix(300).map { (Content.key($0) + [UInt8](repeating: 1, count: 8000), [UInt8]()) }
-      return (Content(Dictionary(uniqueKeysWithValues: long)), Content(Dictionary(uniqueKeysWithValues: long.dropLast(150))))
+      return (
+        Content(Dictionary(uniqueKeysWithValues: long)),
+        Content(Dictionary(uniqueKeysWithValues: long.dropLast(150)))
+      )
     case "blocks":
       for place in numbers where place / 400 % 2 == 0 { other.delete(Content.key(place)) }
     default: break
@@ -96,7 +101,9 @@ struct SyncTests {
     }
   }
 
-  @Test("another writer's changes are never overwritten unseen, and the session says how it ended", arguments: 0..<40)
+  @Test(
+    "another writer's changes are never overwritten unseen, and the session says how it ended",
+    arguments: 0..<40)
   func otherWriters(seed: Int) throws {
     var random = SplitMix(seed: seed)
     let shape = ["few changed", "many changed", "interleaved", "to empty"][seed % 4]
@@ -152,7 +159,8 @@ struct SyncTests {
   @Test("operations without comparison are sealed where they end")
   func withoutComparison() throws {
     var sender = SyncSender(
-      SyncSender.Configuration(keyspace: .default, kind: .plain, session: SessionID(high: 1, low: 1), tree: nil))
+      SyncSender.Configuration(
+        keyspace: .default, kind: .plain, session: SessionID(high: 1, low: 1), tree: nil))
     var receiver = SyncReceiver(
       SyncReceiver.Configuration(keyspace: .default, kind: .plain, tree: MerkleTree(), salt: 1))
     for case .send(let hello) in receiver.start() { #expect(try sender.receive(hello) == []) }

@@ -51,7 +51,8 @@ private struct Scene {
     case "sync": return try sync(compareOnly: false)
     case "compare": return try sync(compareOnly: true)
     case "other": others += words.dropFirst().flatMap(entries)
-    case let side: for entry in words.dropFirst().flatMap(entries) { sides[side]?.put(entry.key, entry.value) }
+    case let side:
+      for entry in words.dropFirst().flatMap(entries) { sides[side]?.put(entry.key, entry.value) }
     }
     return []
   }
@@ -66,7 +67,8 @@ private struct Scene {
 
   private mutating func sync(compareOnly: Bool) throws -> [String] {
     let pump = try SyncPump(
-      from: sides["sender"] ?? Content(), to: sides["receiver"] ?? Content(), seed: 1, compareOnly: compareOnly)
+      from: sides["sender"] ?? Content(), to: sides["receiver"] ?? Content(), seed: 1,
+      compareOnly: compareOnly)
     pump.settings = ChunkSettings(bytes: 256, encoding: ChunkEncoding(codec: .none, level: 0))
     pump.pace = .takesLast
     let said = Said()
@@ -77,7 +79,9 @@ private struct Scene {
     others = []
     try pump.run()
     sides["receiver"] = pump.target
-    return said.lines + ["sender: \(Said.text(pump.senderOutcome))", "receiver: \(Said.text(pump.receiverOutcome))"]
+    return said.lines + [
+      "sender: \(Said.text(pump.senderOutcome))", "receiver: \(Said.text(pump.receiverOutcome))",
+    ]
   }
 }
 
@@ -110,10 +114,12 @@ private final class Said {
     case .frontier(let frontier):
       let keys = frontier.keys.prefix(4).map { String(decoding: $0.key, as: UTF8.self) }
       let counts = frontier.counts.prefix(12).map(String.init).joined(separator: "+")
-      return "frontier \(frontier.request): sizes \(frontier.sizes), \(frontier.fingerprints.count) fingerprints"
+      return
+        "frontier \(frontier.request): sizes \(frontier.sizes), \(frontier.fingerprints.count) fingerprints"
         + (counts.isEmpty ? "" : ", entries \(counts)" + (frontier.counts.count > 12 ? "+…" : ""))
         + (keys.isEmpty ? "" : ", \(frontier.keys.count) keys \(keys.joined(separator: " "))")
-    case .ack(let ack): return "ack \(ack.ordinal.rawValue) at \(ack.index.rawValue), conflicts \(ack.conflicts)"
+    case .ack(let ack):
+      return "ack \(ack.ordinal.rawValue) at \(ack.index.rawValue), conflicts \(ack.conflicts)"
     case .sealResult(let result):
       return "seal result root=\(short(result.root)) entries=\(result.entries) at \(result.index.rawValue)"
         + ", \(result.isEqual ? "equal" : "differs"), conflicts \(result.conflicts)"

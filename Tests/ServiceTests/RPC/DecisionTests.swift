@@ -7,8 +7,10 @@ import Testing
     "the first bytes tell what a client speaks",
     arguments: [
       ("", .needsMore), ("P", .needsMore), ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r", .needsMore),
-      ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", .http2), ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nmore", .http2), ("GE", .needsMore),
-      ("GET ", .http1), ("PUT /x", .http1), ("PRI /", .unknown), ("PRIX ", .http1), ("get ", .unknown), ("GO ", .unknown),
+      ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", .http2), ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nmore", .http2),
+      ("GE", .needsMore),
+      ("GET ", .http1), ("PUT /x", .http1), ("PRI /", .unknown), ("PRIX ", .http1), ("get ", .unknown),
+      ("GO ", .unknown),
       ("\u{16}\u{3}", .unknown), ("ABCDEFGHIJKLMNOPQRSTUVWXYZ", .unknown),
     ] as [(String, PrefaceCheck.Verdict)])
   func preface(bytes: String, verdict: PrefaceCheck.Verdict) {

@@ -6,11 +6,12 @@ import Synchronization
 import Testing
 
 /// A server on a free port and a client of it; both are gone when it returns.
-func withServer(
+func withRPC(
   _ methods: [String: RPCHandler], limits: RPCLimits = RPCLimits(), clientLimits: RPCLimits = RPCLimits(),
   _ body: (RPCServer, RPCClient) async throws -> Void
 ) async throws {
-  let server = try await RPCServer.bind(host: "127.0.0.1", port: 0, router: RPCRouter(methods), limits: limits)
+  let server = try await RPCServer.bind(
+    host: "127.0.0.1", port: 0, router: RPCRouter(methods), limits: limits)
   let client = try await RPCClient.connect(host: server.host, port: server.port, limits: clientLimits)
   let result: Result<Void, any Error>
   do {
@@ -65,9 +66,30 @@ final class Signal: Sendable {
   }
 }
 
-/// `#expect(try await call() == answer)`, which the compiler does not take with typed errors.
+// The compiler (6.3.1) does not take every `try await` within `#expect`, and gives closures there names that
+// others in the function have too. So what takes a closure is a function, with the `#expect` inside.
+
 func expect(_ answer: ByteBuffer?, is expected: ByteBuffer, at place: SourceLocation = #_sourceLocation) {
   #expect(answer == expected, sourceLocation: place)
+}
+
+func expect(
+  _ code: GRPCStatusCode, at place: SourceLocation = #_sourceLocation, _ body: () async throws -> Void
+) async {
+  let found = await status(body)
+  #expect(found?.code == code, "\(found as Any)", sourceLocation: place)
+}
+
+func expect(
+  _ expected: GRPCStatus, at place: SourceLocation = #_sourceLocation, _ body: () async throws -> Void
+) async {
+  let found = await status(body)
+  #expect(found == expected, sourceLocation: place)
+}
+
+func expectUnreachable(at place: SourceLocation = #_sourceLocation, _ body: () async throws -> Void) async {
+  let found = await failure(body)
+  #expect(found?.isUnreachable == true, "\(found as Any)", sourceLocation: place)
 }
 
 /// A value that tasks share.

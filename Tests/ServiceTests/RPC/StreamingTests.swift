@@ -40,7 +40,7 @@ import Testing
 
   @Test("messages go back and forth in order", arguments: ["Echo", "LoopEcho"])
   func pingPong(method: String) async throws {
-    try await withServer(Self.methods) { server, client in
+    try await withRPC(Self.methods) { server, client in
       let call = try await client.open("/test.Test/\(method)")
       for number in 0..<100 {
         try await call.send(pattern(number * 50, seed: number))
@@ -53,20 +53,21 @@ import Testing
     }
   }
 
-  @Test("a client's stream of many messages arrives whole", arguments: [(0, 20_000), (64, 20_000), (65_536, 300)])
+  @Test(
+    "a client's stream of many messages arrives whole", arguments: [(0, 20_000), (64, 20_000), (65_536, 300)])
   func upload(size: Int, count: Int) async throws {
-    try await withServer(Self.methods) { _, client in
+    try await withRPC(Self.methods) { _, client in
       let call = try await client.open("/test.Test/Count")
       for _ in 0..<count { try await call.send(pattern(size)) }
       call.halfClose()
-      #expect(try await call.next().map { String(buffer: $0) } == "\(count) \(size * count)")
+      expect(try await call.next(), is: text("\(count) \(size * count)"))
       #expect(try await call.next() == nil)
     }
   }
 
   @Test("a server's stream of many messages arrives whole and in order, also when taken late")
   func download() async throws {
-    try await withServer(Self.methods) { _, client in
+    try await withRPC(Self.methods) { _, client in
       let call = try await client.open("/test.Test/Source")
       try await call.send(text("6000"))
       call.halfClose()
@@ -77,7 +78,7 @@ import Testing
 
   @Test("a task on the connection's loop sends and takes like any other")
   func onTheLoop() async throws {
-    try await withServer(Self.methods) { _, client in
+    try await withRPC(Self.methods) { _, client in
       try await withTaskExecutorPreference(client.executor) {
         let call = try await client.open("/test.Test/LoopEcho")
         async let received = {
@@ -107,7 +108,7 @@ import Testing
         hasAll.give()
       }
     ]
-    try await withServer(methods, limits: limits, clientLimits: limits) { server, client in
+    try await withRPC(methods, limits: limits, clientLimits: limits) { server, client in
       let call = try await client.open("/test.Test/Late")
       let sent = Shared(0)
       let total = 64 << 20
@@ -135,27 +136,27 @@ import Testing
 
   @Test("a handler's status follows the messages before it")
   func refuse() async throws {
-    try await withServer(Self.methods) { server, client in
+    try await withRPC(Self.methods) { server, client in
       let call = try await client.open("/test.Test/Refuse")
       try await call.send(text("begin"))
       expect(try await call.next(), is: text("one"))
-      #expect(await status { _ = try await call.next() } == GRPCStatus(.dataLoss, "chunk 3: checksum"))
-      #expect(await status { for _ in 0..<100_000 { try await call.send(text("more")) } }?.code == .dataLoss)
+      await expect(GRPCStatus(.dataLoss, "chunk 3: checksum")) { _ = try await call.next() }
+      await expect(.dataLoss) { for _ in 0..<100_000 { try await call.send(text("more")) } }
       #expect(server.counters().callsByStatus[15] == 1)
     }
   }
 
   @Test("an error of a handler that is no status is UNKNOWN")
   func broken() async throws {
-    try await withServer(Self.methods) { _, client in
+    try await withRPC(Self.methods) { _, client in
       let call = try await client.open("/test.Test/Broken")
-      #expect(await status { _ = try await call.next() }?.code == .unknown)
+      await expect(.unknown) { _ = try await call.next() }
     }
   }
 
   @Test("initial metadata arrives before any message, trailers with the status")
   func headers() async throws {
-    try await withServer(Self.methods) { _, client in
+    try await withRPC(Self.methods) { _, client in
       var metadata = Metadata()
       try metadata.add("answer", "42")
       let call = try await client.open("/test.Test/Headers", metadata: metadata)
@@ -181,13 +182,14 @@ import Testing
       #expect(Task.isCancelled)
       ended.give()
     }
-    try await withServer(["/test.Test/Wait": onLoop ? .loopStream(handler) : .stream(handler)]) { server, client in
+    try await withRPC(["/test.Test/Wait": onLoop ? .loopStream(handler) : .stream(handler)]) {
+      server, client in
       var call: ClientStream? = try await client.open("/test.Test/Wait")
       await begun.wait()
       switch how {
       case .cancel:
         call?.cancel()
-        #expect(await status { _ = try await call?.next() }?.code == .cancelled)
+        await expect(.cancelled) { _ = try await call?.next() }
       case .letGo: call = nil
       case .disconnect: await server.drain(grace: .zero)
       }
@@ -206,16 +208,16 @@ import Testing
         ended.give()
       }
     ]
-    try await withServer(methods) { _, client in
+    try await withRPC(methods) { _, client in
       let call = try await client.open("/test.Test/Wait", timeout: .milliseconds(30))
-      #expect(await status { _ = try await call.next() }?.code == .deadlineExceeded)
+      await expect(.deadlineExceeded) { _ = try await call.next() }
       await ended.wait()
     }
   }
 
   @Test("a task that is cancelled stops waiting, and its call goes on")
   func cancelledReader() async throws {
-    try await withServer(Self.methods) { _, client in
+    try await withRPC(Self.methods) { _, client in
       let call = try await client.open("/test.Test/Echo")
       let reader = Task { await status { _ = try await call.next() } }
       reader.cancel()
@@ -225,14 +227,35 @@ import Testing
     }
   }
 
+  @Test("a cancelled task that goes on sending queues no more than the limit")
+  func cancelledSender() async throws {
+    var limits = RPCLimits()
+    limits.messageBytes = 64 << 10
+    limits.streamWindow = 64 << 10
+    limits.sendQueueBytes = 64 << 10
+    let methods: [String: RPCHandler] = [
+      "/test.Test/Deaf": .stream { _ in try await Task.sleep(for: .seconds(60)) }
+    ]
+    try await withRPC(methods, limits: limits, clientLimits: limits) { _, client in
+      let call = try await client.open("/test.Test/Deaf")
+      let sender = Task {
+        while true { try await call.send(pattern(1024)) }
+      }
+      sender.cancel()
+      let end = await sender.result
+      #expect(throws: RPCError.self) { try end.get() }
+      call.cancel()
+    }
+  }
+
   @Test("more calls than the server takes at once wait for their turn; more than the client allows fail")
   func concurrency() async throws {
     var (few, fewer) = (RPCLimits(), RPCLimits())
     few.concurrentCalls = 4
     fewer.concurrentCalls = 2
-    try await withServer(Self.methods, limits: few) { _, client in
+    try await withRPC(Self.methods, limits: few) { _, client in
       // Until the server's SETTINGS are here, a call too many is refused.
-      #expect(await status { _ = try await client.unary("/none/None", ByteBuffer()) }?.code == .unimplemented)
+      await expect(.unimplemented) { _ = try await client.unary("/none/None", ByteBuffer()) }
       try await withThrowingTaskGroup { group in
         for _ in 0..<64 {
           group.addTask {
@@ -246,10 +269,10 @@ import Testing
         try await group.waitForAll()
       }
     }
-    try await withServer(Self.methods, clientLimits: fewer) { _, client in
+    try await withRPC(Self.methods, clientLimits: fewer) { _, client in
       let held = [try await client.open("/test.Test/Echo"), try await client.open("/test.Test/Echo")]
       let third = try await client.open("/test.Test/Echo")
-      #expect(await status { _ = try await third.next() }?.code == .resourceExhausted)
+      await expect(.resourceExhausted) { _ = try await third.next() }
       for call in held { call.halfClose() }
       for call in held { #expect(try await call.next() == nil) }
     }

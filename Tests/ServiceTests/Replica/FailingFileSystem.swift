@@ -15,7 +15,9 @@ final class FailingFileSystem: FileSystem {
   func list(_ directory: String) throws(StorageError) -> [String] { try real.list(directory) }
   func rename(_ old: String, to new: String) throws(StorageError) { try real.rename(old, to: new) }
   func remove(_ path: String) throws(StorageError) { try real.remove(path) }
-  func syncDirectory(_ path: String, _ point: SyncPoint) throws(StorageError) { try real.syncDirectory(path, point) }
+  func syncDirectory(_ path: String, _ point: SyncPoint) throws(StorageError) {
+    try real.syncDirectory(path, point)
+  }
   func lock(_ path: String) throws(StorageError) -> any FileLock { try real.lock(path) }
   func space(at path: String) throws(StorageError) -> DiskSpace { try real.space(at: path) }
 }

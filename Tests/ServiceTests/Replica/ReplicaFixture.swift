@@ -50,7 +50,8 @@ extension Replica {
   /// One put or delete, waited for.
   @discardableResult
   func write(
-    _ key: String, _ value: String?, expecting expectation: Expectation = .any, in keyspace: KeyspaceName = .default
+    _ key: String, _ value: String?, expecting expectation: Expectation = .any,
+    in keyspace: KeyspaceName = .default
   ) async throws -> Applied {
     try await propose(.write(key, value, expecting: expectation, in: keyspace))
   }
@@ -64,10 +65,12 @@ extension Replica {
 
 extension Command {
   static func write(
-    _ key: String, _ value: String?, expecting expectation: Expectation = .any, in keyspace: KeyspaceName = .default
+    _ key: String, _ value: String?, expecting expectation: Expectation = .any,
+    in keyspace: KeyspaceName = .default
   ) throws -> Command {
     let operation = Operation(
-      key: Array(key.utf8), expectation: expectation, change: value.map { .put(value: Array($0.utf8)) } ?? .delete)
+      key: Array(key.utf8), expectation: expectation,
+      change: value.map { .put(value: Array($0.utf8)) } ?? .delete)
     return .operations(
       OperationBatch(keyspace: keyspace, kind: .plain, operations: try EncodedOperations([operation])))
   }

@@ -56,7 +56,7 @@ import Testing
       #expect(applied.index > last)
       last = try await replica.write("both", "\(round)").index
       try replica.stop()
-      await #expect(throws: ReplicaError.self) { try await replica.write("late", "no") }
+      await expectFailure(ReplicaError.self) { try await replica.write("late", "no") }
     }
   }
 
@@ -92,12 +92,13 @@ import Testing
     replica.whenFailed { reason in told.withLock { $0.append(reason.detail) } }
     try await replica.write("before", "kept")
     failure.turnOn()
-    let error = await #expect(throws: ReplicaError.self) { try await replica.write("lost", "?") }
+    let error = await expectFailure(ReplicaError.self) { try await replica.write("lost", "?") }
     #expect(error?.code == .uncertain)
-    let next = await #expect(throws: ReplicaError.self) { try await replica.write("more", "?") }
+    let next = await expectFailure(ReplicaError.self) { try await replica.write("more", "?") }
     #expect(next?.code == .unavailable)
     #expect(next?.detail.contains("Input/output error") == true)
-    #expect(told.withLock { $0.count } == 1)
+    let reasons = told.withLock { $0 }
+    #expect(reasons.count == 1)
     #expect(throws: ReplicaError.self) { try replica.view() }
     #expect(throws: (any Error).self) { try replica.stop() }
 
@@ -130,7 +131,8 @@ import Testing
     }
     for number in 0..<100 { #expect(try replica.read("waiting \(number)") == "value") }
     try replica.stop()
-    #expect(answered.withLock { $0 } == 5000 - refused)
+    let total = answered.withLock { $0 }
+    #expect(total == 5000 - refused)
   }
 
   @Test("a stop answers everything that was accepted")
@@ -144,7 +146,8 @@ import Testing
       }
     }
     try replica.stop()
-    #expect(answered.withLock { $0 } == 1000)
+    let total = answered.withLock { $0 }
+    #expect(total == 1000)
     let again = try Replica.test(.test(directory))
     #expect(try again.read("key 999") == "value")
     try again.stop()

@@ -70,15 +70,3 @@ extension RPCClient {
 extension StatusResponse {
   subscript(_ counter: String) -> UInt64? { counters.first { $0.name == counter }?.value }
 }
-
-/// The code of the status that `body` fails with; `nil` when it does not.
-func statusCode<R>(_ body: () async throws -> R) async -> GRPCStatusCode? {
-  do {
-    _ = try await body()
-    return nil
-  } catch let error as RPCError {
-    return error.status.code
-  } catch {
-    return .unknown
-  }
-}

@@ -17,13 +17,16 @@ struct MapContent: SyncSource, Hashable {
     var hash = SHA256()
     return entries.keys.sorted { $0.lexicographicallyPrecedes($1) }.map { key in
       let value = entries[key] ?? []
-      return DigestRecord(key: key, digest: EntryDigest.of(key: key, value: value, using: &hash), valueBytes: value.count)
+      return DigestRecord(
+        key: key, digest: EntryDigest.of(key: key, value: value, using: &hash), valueBytes: value.count)
     }
   }
 
   var tree: MerkleTree {
     var builder = MerkleTreeBuilder()
-    for record in records { builder.append(key: record.key, digest: record.digest, valueBytes: record.valueBytes) }
+    for record in records {
+      builder.append(key: record.key, digest: record.digest, valueBytes: record.valueBytes)
+    }
     return builder.finish()
   }
 
@@ -31,7 +34,8 @@ struct MapContent: SyncSource, Hashable {
     from lower: [UInt8], to upper: [UInt8]?, limit: Int, into records: inout [DigestRecord]
   ) throws {
     let wanted = self.records.lazy.filter { record in
-      !record.key.lexicographicallyPrecedes(lower) && (upper.map { record.key.lexicographicallyPrecedes($0) } ?? true)
+      !record.key.lexicographicallyPrecedes(lower)
+        && (upper.map { record.key.lexicographicallyPrecedes($0) } ?? true)
     }
     records += wanted.prefix(limit)
   }
@@ -75,7 +79,9 @@ final class MapSink: SyncSink {
       var conflicts = 0
       var hash = SHA256()
       for operation in run.operations.operations {
-        let old = content.entries[operation.key].map { EntryDigest.of(key: operation.key, value: $0, using: &hash) }
+        let old = content.entries[operation.key].map {
+          EntryDigest.of(key: operation.key, value: $0, using: &hash)
+        }
         switch operation.expectation {
         case .any: break
         case .absent where old == nil: break

@@ -42,13 +42,15 @@ import Testing
       defer { server.close() }
       return try await SyncSession.runSender(source: source, over: server, options: options, pool: pool)
     }
-    let report = try await SyncSession.runReceiver(sink: sink, over: client, options: Self.options(), pool: pool)
+    let report = try await SyncSession.runReceiver(
+      sink: sink, over: client, options: Self.options(), pool: pool)
     client.close()
     _ = try await sender.value
     return report
   }
 
-  @Test("whatever both sides hold, a push or a pull ends with the sender's content", arguments: UInt64(1)...12)
+  @Test(
+    "whatever both sides hold, a push or a pull ends with the sender's content", arguments: UInt64(1)...12)
   func endsEqual(seed: UInt64) async throws {
     var maker = EntryMaker(seed: seed)
     let count = [0, 1, 63, 64, 65, 500, 3000][Int(seed % 7)]
@@ -114,7 +116,7 @@ import Testing
     let old = maker.entries(100, valueBytes: 1...9)
     let few = EntryMaker.part(of: old, 40)
     let sink = MapSink(old)
-    let error = await #expect(throws: SyncFailure.self) { try await Self.push(MapContent(few), to: sink) }
+    let error = await expectFailure(SyncFailure.self) { try await Self.push(MapContent(few), to: sink) }
     guard case .tooManyDeletions(_, of: 100) = error?.code else {
       Issue.record("\(String(describing: error))")
       return
@@ -126,7 +128,7 @@ import Testing
     _ = try await Self.push(MapContent(most), to: sink)
     #expect(sink.entries == most)
     // An empty source deletes everything.
-    await #expect(throws: SyncFailure.self) { try await Self.push(MapContent(), to: sink) }
+    await expectFailure(SyncFailure.self) { try await Self.push(MapContent(), to: sink) }
     #expect(sink.entries == most)
   }
 
@@ -138,7 +140,8 @@ import Testing
     new[Array("added".utf8)] = [1]
     let sink = MapSink(old)
     let report = try await Self.push(MapContent(new), to: sink) { $0.deletions = .none }
-    #expect(sink.entries == old.merging(new) { $1 })
+    let both = old.merging(new) { $1 }
+    #expect(sink.entries == both)
     guard case .sealed(let position, _, _) = report.outcome else {
       Issue.record("\(report.outcome)")
       return
@@ -176,14 +179,16 @@ import Testing
   func failures() async throws {
     var maker = EntryMaker(seed: 11)
     let entries = maker.entries(3000, valueBytes: 400...500)
-    await #expect(throws: MapSink.Failure.self) {
+    await expectFailure(MapSink.Failure.self) {
       try await Self.push(MapContent(entries), to: MapSink(failsAfter: 500))
     }
     struct Liar: SyncSource {
       let real: MapContent
       var index: LogIndex { .zero }
       var tree: MerkleTree { real.tree }
-      func readRecords(from lower: [UInt8], to upper: [UInt8]?, limit: Int, into records: inout [DigestRecord]) throws {
+      func readRecords(
+        from lower: [UInt8], to upper: [UInt8]?, limit: Int, into records: inout [DigestRecord]
+      ) throws {
         try real.readRecords(from: lower, to: upper, limit: limit, into: &records)
       }
       func readValues(of keys: [[UInt8]], _ visit: (Int, RawSpan) throws -> Void) throws {
@@ -193,14 +198,15 @@ import Testing
     let (client, server) = MemoryTransport.pair()
     let receiver = Task {
       defer { server.close() }
-      return try await SyncSession.runReceiver(sink: MapSink(), over: server, options: Self.options(), pool: Self.pool)
+      return try await SyncSession.runReceiver(
+        sink: MapSink(), over: server, options: Self.options(), pool: Self.pool)
     }
-    let error = await #expect(throws: SyncFailure.self) {
+    let error = await expectFailure(SyncFailure.self) {
       defer { client.close() }
       return try await SyncSession.runSender(
         source: Liar(real: MapContent(entries)), over: client, options: Self.options(), pool: Self.pool)
     }
     #expect(error?.code == .sourceChanged)
-    await #expect(throws: SyncError.self) { try await receiver.value }
+    await expectFailure(SyncError.self) { try await receiver.value }
   }
 }

@@ -70,11 +70,13 @@ struct LogCrashTests {
     case 0..<5:
       let next = log.lastIndex.rawValue + 1
       let count = UInt64.random(in: 0...4, using: &random)
-      let batch = entries(next...next + count, term: log.lastTerm.rawValue, bytes: .random(in: 0...900, using: &random))
+      let batch = entries(
+        next...next + count, term: log.lastTerm.rawValue, bytes: .random(in: 0...900, using: &random))
       model.gathered += batch
       try log.append(batch)
     case 5:
-      let state = HardState(term: Term(.random(in: 1...9, using: &random)), vote: NodeID(1), commit: log.lastIndex)
+      let state = HardState(
+        term: Term(.random(in: 1...9, using: &random)), vote: NodeID(1), commit: log.lastIndex)
       model.states.append(state)
       try log.save(state)
     case 6 where !model.durable.isEmpty:
@@ -90,7 +92,9 @@ struct LogCrashTests {
     }
   }
 
-  @Test("nothing synced is lost and nothing unwritten appears, whatever call the crash cuts off", arguments: 0..<8)
+  @Test(
+    "nothing synced is lost and nothing unwritten appears, whatever call the crash cuts off", arguments: 0..<8
+  )
   func crashes(block: UInt64) throws {
     for seed in block * 100..<(block + 1) * 100 {
       let complaint = try Self.run(seed: seed)
@@ -100,7 +104,7 @@ struct LogCrashTests {
 
   @Test(
     "each sync of the log is needed: without it, some crash loses what was promised",
-    arguments: [SyncPoint.logRecord, .logSegmentHeader, .logDirectory, .logRecovery])
+    arguments: [SyncPoint.logRecord, .logSegmentHeader, .logDirectory, .logRecovery, .logCut])
   func everySyncCounts(point: SyncPoint) throws {
     let caught = (0..<2000 as Range<UInt64>).contains { seed in
       guard let complaint = try? Self.run(seed: seed, ignoring: point) else { return true }

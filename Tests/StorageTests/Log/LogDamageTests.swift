@@ -105,7 +105,9 @@ struct LogDamageTests {
     let path = "log/log-0000000000000001"
     let whole = disk.contents(path)
     for sector in 8..<23 {
-      disk.mutate(path) { $0.replaceSubrange(sector * 512..<sector * 512 + 512, with: repeatElement(0, count: 512)) }
+      disk.mutate(path) {
+        $0.replaceSubrange(sector * 512..<sector * 512 + 512, with: repeatElement(0, count: 512))
+      }
       if sector < 20 {
         do {
           _ = try openLog(on: disk)
@@ -122,7 +124,8 @@ struct LogDamageTests {
         #expect(log.tornTail == nil && log.lastIndex == LogIndex(4))
         try log.append(entries(5...5, bytes: 10))
         try log.sync()
-        #expect(try contents(try openLog(on: disk)) == entries(1...4, bytes: 1200) + entries(5...5, bytes: 10))
+        #expect(
+          try contents(try openLog(on: disk)) == entries(1...4, bytes: 1200) + entries(5...5, bytes: 10))
       }
       disk.mutate(path) { $0 = whole }
     }
@@ -160,5 +163,20 @@ struct LogDamageTests {
     }
     disk.mutate(second) { $0 = two }
     _ = try openLog(on: disk)
+  }
+
+  @Test("a log of a newer format is refused as such, not as damage")
+  func newerFormat() throws {
+    let disk = MemoryFileSystem()
+    try openLog(on: disk).close()
+    disk.mutate("log/log-0000000000000001") { bytes in
+      bytes[17] = 2  // behind the record's head, the item's kind and the magic
+      let crc = CRC32C([0, 0, 0, 0]).extended(over: Array(bytes[..<508])).masked
+      for place in 0..<4 { bytes[508 + place] = UInt8(truncatingIfNeeded: crc >> UInt32(8 * place)) }
+    }
+    do {
+      _ = try openLog(on: disk)
+      Issue.record("opened")
+    } catch { #expect(error.code == .newerFormat, "\(error)") }
   }
 }

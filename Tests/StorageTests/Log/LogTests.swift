@@ -123,7 +123,8 @@ struct LogTests {
     try log.truncate(from: LogIndex(from))
     #expect(log.lastIndex == LogIndex(from - 1))
     try log.append(entries(from...from + 3, term: 5, bytes: 800))
-    let expected = (from == 1 ? [] : entries(1...from - 1, bytes: 800)) + entries(from...from + 3, term: 5, bytes: 800)
+    let expected =
+      (from == 1 ? [] : entries(1...from - 1, bytes: 800)) + entries(from...from + 3, term: 5, bytes: 800)
     #expect(try contents(log) == expected)
     try log.sync()
     #expect(try contents(log) == expected)

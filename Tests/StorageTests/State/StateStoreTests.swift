@@ -23,7 +23,8 @@ func expectedPosition(_ content: [[UInt8]: [UInt8]]) -> KeyspacePosition {
   var hash = SHA256()
   var size = 0
   for (key, value) in content.sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }) {
-    builder.append(key: key, digest: EntryDigest.of(key: key, value: value, using: &hash), valueBytes: value.count)
+    builder.append(
+      key: key, digest: EntryDigest.of(key: key, value: value, using: &hash), valueBytes: value.count)
     size += key.count + value.count
   }
   return KeyspacePosition(root: builder.finish().root, entries: content.count, bytes: size)
@@ -37,10 +38,25 @@ struct StateStoreTests {
 
   /// The files as a crash of the process and the machine would leave them: nothing flushed on the way out.
   private func crashCopy(_ name: String) throws -> String {
-    let copy = directory.path + "/" + name
-    try FileManager.default.copyItem(atPath: directory.path + "/state", toPath: copy)
-    try? FileManager.default.removeItem(atPath: copy + "/LOCK")
-    return copy
+    let (state, copy) = (directory.path + "/state", directory.path + "/" + name)
+    let files = FileManager.default
+    func manifest() throws -> [String: Int] {
+      var sizes: [String: Int] = [:]
+      for name in try files.contentsOfDirectory(atPath: state) {
+        sizes[name] = try files.attributesOfItem(atPath: state + "/" + name)[.size] as? Int
+      }
+      return sizes
+    }
+    // A copy is one moment of the directory only if no compaction ended while it was made.
+    for _ in 0..<100 {
+      try? files.removeItem(atPath: copy)
+      guard let before = try? manifest(), (try? files.copyItem(atPath: state, toPath: copy)) != nil,
+        (try? manifest()) == before
+      else { continue }
+      try files.removeItem(atPath: copy + "/LOCK")
+      return copy
+    }
+    throw StorageError(.io, path: state, "no quiet moment")
   }
 
   @Test("an empty store is at index zero and knows no keyspace")
@@ -87,10 +103,13 @@ struct StateStoreTests {
     let transaction = try store?.transaction()
     if let transaction {
       let keyspace = try transaction.createKeyspace(.default, kind: .plain)
-      for index in 0..<1000 { try transaction.put(bytes("key \(index)"), bytes("value \(index)"), in: keyspace) }
+      for index in 0..<1000 {
+        try transaction.put(bytes("key \(index)"), bytes("value \(index)"), in: keyspace)
+      }
       try store?.commit(transaction, appliedIndex: LogIndex(9), term: Term(2))
     }
-    #expect(try store?.get(bytes("key 7"), in: .default, blocking: false) == .found(bytes("value 7"), LogIndex(9)))
+    #expect(
+      try store?.get(bytes("key 7"), in: .default, blocking: false) == .found(bytes("value 7"), LogIndex(9)))
     try store?.close()
     store = nil
     let again = try open()
@@ -98,7 +117,8 @@ struct StateStoreTests {
     // Nothing of the file is in the cache yet, except what opening read.
     #expect(try again.get(bytes("key 7"), in: .default, blocking: false) == .wouldBlock)
     #expect(try again.get(bytes("key 7"), in: .default) == .found(bytes("value 7"), LogIndex(9)))
-    #expect(try again.get(bytes("key 7"), in: .default, blocking: false) == .found(bytes("value 7"), LogIndex(9)))
+    #expect(
+      try again.get(bytes("key 7"), in: .default, blocking: false) == .found(bytes("value 7"), LogIndex(9)))
     #expect(try again.get(bytes("nothing"), in: .default) == .absent(LogIndex(9)))
   }
 
@@ -164,7 +184,8 @@ struct StateStoreTests {
       #expect(found == expected)
     }
     #expect(try view.scan(in: keyspace, maximumEntries: 1000, maximumBytes: .max).entries.count == 302)
-    #expect(try view.scan(in: other, maximumEntries: 10, maximumBytes: .max).entries.map(\.key) == [bytes("a1")])
+    #expect(
+      try view.scan(in: other, maximumEntries: 10, maximumBytes: .max).entries.map(\.key) == [bytes("a1")])
     #expect(
       try view.digests(in: keyspace, ranges: [(bytes("a2"), bytes("a204")), (bytes("b"), nil)]).map(\.key)
         == ["a200", "a201", "a202", "a203", "b"].map(bytes) + [[0xff, 0xff]])
@@ -263,13 +284,88 @@ struct StateStoreTests {
     #expect(try again.view().tree(of: keyspace).isClean)
   }
 
-  @Test("a state of a newer format, and one in use, are refused by name")
-  func refusals() throws {
+  @Test("a state in use is refused by name")
+  func inUse() throws {
     let store = try open()
     do {
       _ = try open()
       Issue.record("opened twice")
-    } catch { #expect(error.code == .locked) }
+    } catch { #expect(error.code == .locked && error.path == directory.path + "/state") }
     _ = store
+  }
+
+  @Test("an entry that is not what its digest says is never served: by get, scan, or in a batch of values")
+  func alteredValue() throws {
+    let store = try open()
+    let transaction = try store.transaction()
+    let keyspace = try transaction.createKeyspace(.default, kind: .plain)
+    var hash = SHA256()
+    let key = bytes("b")
+    let other = EntryDigest.of(key: key, value: bytes("written"), using: &hash)
+    try transaction.put(bytes("a"), bytes("right"), in: keyspace)
+    try transaction.put(key: key.span, value: bytes("altered").span, digest: other, in: keyspace)
+    try store.commit(transaction, appliedIndex: LogIndex(1), term: Term(1))
+    let view = try store.view()
+    let reads: [() throws -> Void] = [
+      { _ = try store.get(key, in: .default) }, { _ = try view.get(key, in: keyspace) },
+      { _ = try view.values(of: [bytes("a"), key], in: keyspace) },
+      { _ = try view.scan(in: keyspace, maximumEntries: 10, maximumBytes: .max) },
+    ]
+    for read in reads {
+      do {
+        try read()
+        Issue.record("served")
+      } catch let error as StorageError {
+        #expect(error.code == .damaged && error.detail.contains("key 62 (hex) in keyspace default"))
+      }
+    }
+    #expect(try view.values(of: [bytes("a")], in: keyspace) == [bytes("right")])
+  }
+
+  @Test("a byte flipped anywhere in the files is an error or harmless, never another value")
+  func flippedFiles() throws {
+    var content: [[UInt8]: [UInt8]] = [:]
+    do {
+      let store = try open()
+      let transaction = try store.transaction()
+      let keyspace = try transaction.createKeyspace(.default, kind: .plain)
+      for index in 0..<400 {
+        content[bytes("key \(index)")] = bytes("value \(index)")
+        try transaction.put(bytes("key \(index)"), bytes("value \(index)"), in: keyspace)
+      }
+      try store.commit(transaction, appliedIndex: LogIndex(1), term: Term(1))
+      try store.close()
+    }
+    let state = directory.path + "/state"
+    let names = try PosixFileSystem().list(state).filter { $0.hasSuffix(".sst") }
+    let table = state + "/" + (try #require(names.first))
+    let size = try #require(FileManager.default.contents(atPath: table)).count
+    var random = SeededRandom(seed: 3)
+    var found = 0
+    for _ in 0..<24 {
+      let offset = UInt64(Int.random(in: 0..<size, using: &random))
+      func flip() throws {
+        let file = try PosixFileSystem().open(table, .write)
+        var byte: UInt8 = 0
+        try withUnsafeMutableBytes(of: &byte) { _ = try file.read(into: $0, at: offset) }
+        byte ^= 16
+        try withUnsafeBytes(of: byte) { try file.write($0, at: offset) }
+      }
+      try flip()
+      do throws(StorageError) {
+        let store = try open()
+        for (key, value) in content {
+          guard case .found(value, _) = try store.get(key, in: .default) else {
+            Issue.record("another value, offset \(offset)")
+            break
+          }
+        }
+      } catch {
+        found += 1
+        #expect(error.code == .damaged || error.code == .io, "\(error)")
+      }
+      try flip()
+    }
+    #expect(found > 5)
   }
 }

@@ -12,6 +12,11 @@ struct DirectoryModel {
     set { changes.updateValue(newValue, forKey: path) }
   }
 
+  /// - Throws: `.refused` when the path was written since the content settled.
+  func checkUnwritten(_ path: [UInt8]) throws(AdapterError) {
+    if let change = changes[path], change != nil { throw Self.conflict(path) }
+  }
+
   /// Forgets the change of a path.
   mutating func revert(_ path: [UInt8]) { changes[path] = nil }
 

@@ -69,15 +69,14 @@ public final class DirectorySink: SyncSink {
   ) async throws {
     try await AdapterThreads.run { () throws in
       try self.withWriter { writer in
-        func carryOut(_ operation: OperationLayout) throws {
-          let bytes = run.operations.bytes.span
+        let bytes = run.operations.bytes.span
+        for operation in run.operations {
           let key = bytes.extracting(operation.key)
           switch operation.kind {
           case .put: try writer.put(key, bytes.extracting(operation.value))
           case .delete: try writer.delete(key)
           }
         }
-        try run.operations.forEach(carryOut)
       }
     }
     done(.success(AppliedRun()))

@@ -112,8 +112,9 @@ final class DirectoryWriter {
     note(path)
     switch record.content {
     case .directory:
-      try makeDirectory(path)
       let other = Array(path.dropLast())
+      try model.checkUnwritten(other)
+      try makeDirectory(path)
       if model[other] != nil { model[other] = nil }
       model[path] = DirectoryEntry(path: path, mode: record.mode, content: .directory)
       unsettledModes.insert(path)

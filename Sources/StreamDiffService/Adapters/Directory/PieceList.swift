@@ -11,7 +11,7 @@ enum PieceList {
   static let inlineItems = 1024
   static let minimumPart = 256
   static let maximumPart = 2048
-  /// About 512 GiB in pieces of average size: what is kept of a file in memory is then some 600 MB.
+  /// A file of about 128 GiB: what is kept of it in memory is then some 450 MB.
   static let maximumPieces = 8 << 20
 
   /// Ranges of places, in order, that are the parts of a list; none is empty.

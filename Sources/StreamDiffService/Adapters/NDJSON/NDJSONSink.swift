@@ -46,9 +46,9 @@ public final class NDJSONSink: SyncSink {
   private static func take(_ operations: EncodedOperations, into state: inout State) throws(AdapterError) {
     var (sorter, place) = (state.sorter, state.operations)
     state.sorter = RunSorter()
-    func collect(_ operation: OperationLayout) throws(AdapterError) {
+    for operation in operations {
       place += 1
-      sorter.add(place: place) { arena in
+      sorter.add(place: place) { arena throws(Never) -> (keyBytes: Int, valueBytes: Int?) in
         arena.append(contentsOf: operations.bytes[operation.key])
         guard operation.kind == .put else { return (operation.key.count, nil) }
         arena.append(contentsOf: operations.bytes[operation.value])
@@ -56,7 +56,6 @@ public final class NDJSONSink: SyncSink {
       }
       if sorter.isFull { try sorter.spill() }
     }
-    try operations.forEach(collect)
     (state.sorter, state.operations) = (sorter, place)
     state.hasChanges = true
   }

@@ -40,7 +40,7 @@ typedef enum _Streamdiff__V1__Expand__Mode {
    */
   STREAMDIFF__V1__EXPAND__MODE__ENTRIES = 1,
   /*
-   * keys and digests; `source` then names an ENTRIES answer
+   * keys and digests: of the entries of an ENTRIES answer, or, where `source` names a TREE
    */
   STREAMDIFF__V1__EXPAND__MODE__KEYS = 2
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(STREAMDIFF__V1__EXPAND__MODE)
@@ -262,14 +262,17 @@ struct  Streamdiff__V1__Expand
   uint64_t source;
   Streamdiff__V1__Expand__Mode mode;
   /*
-   * runs of places: first[i] ..< first[i] + length[i]
+   * runs of places: first[i] ..< first[i] + length[i]; runs rise, do not
    */
   size_t n_first;
   uint32_t *first;
+  /*
+   * overlap, and none is empty
+   */
   size_t n_length;
   uint32_t *length;
   /*
-   * answers that will not be named again
+   * answers that will not be named again; `source` may be among them
    */
   size_t n_release;
   uint64_t *release;
@@ -280,7 +283,9 @@ struct  Streamdiff__V1__Expand
 
 
 /*
- * Receiver to sender: the answer to the Expand of the same number.
+ * Receiver to sender: the answer to the Expand of the same number. A KEYS answer over an ENTRIES answer
+ * may take several messages, keys rising through all of them; the last has `sizes`. An entry that has
+ * changed since is left out.
  */
 struct  Streamdiff__V1__Frontier
 {
