@@ -13,14 +13,18 @@ enum ProgressBar {
   /// What is being watched.
   enum Work: Sendable {
     case scan(ScanMeter)
-    /// What is planned so far is what is known of the total.
-    case sending(SyncMeter)
+    /// The total is known when all there is will be sent; what differs shows only as it is found.
+    case sending(SyncMeter, of: UInt64, PlanLog)
     case receiving(SyncMeter)
 
     var reading: Reading {
       switch self {
       case .scan(let meter): Reading(done: meter.bytes.done, total: meter.bytes.total)
-      case .sending(let meter): Reading(done: meter.plainBytes.value, total: meter.plannedBytes.value)
+      case .sending(let meter, let all, let log):
+        // Operations are somewhat more than their keys and values.
+        log.isFull
+          ? Reading(done: min(meter.plainBytes.value, all), total: all)
+          : Reading(done: meter.plainBytes.value, total: 0)
       case .receiving(let meter): Reading(done: meter.plainBytes.value, total: 0)
       }
     }

@@ -65,9 +65,9 @@ struct Pull: AsyncParsableCommand {
       }
       let counts = try await sink.complete()
       await sink.close()
-      let isEqual = if case .equal = report.outcome { true } else { false }
+      let mode = report.outcome.mode(changed: counts.changed, isFull: wasEmpty)
       let summary = TransferSummary(
-        mode: isEqual ? "equal" : wasEmpty ? "full" : "merkle", entriesTotal: counts.entries,
+        mode: mode, entriesTotal: counts.entries,
         entriesChanged: counts.changed, conflicts: report.conflicts, bytesLogical: counts.bytes,
         bytesSent: transfer.bytesSent, bytesReceived: transfer.bytesReceived, seconds: 0,
         root: report.outcome.position.content.root)

@@ -41,12 +41,14 @@ struct Push: AsyncParsableCommand {
       let log = PlanLog(local.kind)
       let meter = SyncMeter()
       var transfer = Transfer(server)
-      let report = try await ProgressBar.show(.sending(meter), isOn: !server.json) {
+      let report = try await ProgressBar.show(
+        .sending(meter, of: UInt64(local.tree.bytes), log), isOn: !server.json
+      ) {
         try await transfer.run { try await local.push(to: $0, options: options(local, log, meter)) }
       }
-      let isEqual = if case .equal = report.outcome { true } else { false }
+      let mode = report.outcome.mode(changed: log.changed, isFull: log.isFull)
       let summary = TransferSummary(
-        mode: isEqual ? "equal" : log.isFull ? "full" : "merkle", entriesTotal: local.entries,
+        mode: mode, entriesTotal: local.entries,
         entriesChanged: log.changed, conflicts: report.conflicts, bytesLogical: local.bytes,
         bytesSent: transfer.bytesSent, bytesReceived: transfer.bytesReceived,
         seconds: start.duration(to: clock.now).seconds, root: report.outcome.position.content.root)

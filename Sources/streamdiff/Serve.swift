@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import Logging
+import NIOCore
 import ServiceLifecycle
 import StreamDiffService
 import UnixSignals
@@ -66,7 +67,13 @@ private struct ServerService: Service {
   func run() async throws {
     let configuration = ServerConfiguration(
       directory: directory, host: address.host, port: address.port, version: StreamDiff.version)
-    let server = try await StreamDiffServer.start(configuration, logger: logger)
+    let server: StreamDiffServer
+    do {
+      server = try await StreamDiffServer.start(configuration, logger: logger)
+    } catch let error as IOError {
+      let reason = String(cString: strerror(error.errnoCode))
+      throw ClientFailure(.failed, "cannot listen on \(address): \(reason)")
+    }
     Output.print("ready listen=\(ServerAddress(host: server.host, port: server.port))")
     let (failures, input) = AsyncStream<String>.makeStream(bufferingPolicy: .bufferingOldest(1))
     server.replica.whenFailed { input.yield("\($0)") }

@@ -82,6 +82,14 @@ struct TransferSummary {
 }
 
 extension SyncOutcome {
+  /// - Parameters:
+  ///   - changed: entries that travelled, in sessions that broke off too.
+  ///   - isFull: whether the receiver began with nothing.
+  func mode(changed: Int, isFull: Bool) -> String {
+    if case .equal = self, changed == 0 { return "equal" }
+    return isFull ? "full" : "merkle"
+  }
+
   var position: SyncPosition {
     switch self {
     case .equal(let position), .compared(let position, _): position

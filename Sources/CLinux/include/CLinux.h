@@ -11,3 +11,12 @@ static inline int streamdiff_syncfs(int fd) { return syncfs(fd); }
 
 // Names the calling thread, in at most 15 bytes: prctl(2), which Swift cannot call because it is variadic.
 static inline int streamdiff_set_thread_name(const char *name) { return prctl(PR_SET_NAME, name, 0, 0, 0); }
+
+#include <malloc.h>
+
+// Buffers of a message or a batch stay in the heap instead of being mapped, zeroed by the kernel and unmapped each time:
+// mallopt(3). At most `keep` free bytes at the heap's end are kept.
+static inline void streamdiff_keep_large_buffers(int largest, int keep) {
+  mallopt(M_MMAP_THRESHOLD, largest);
+  mallopt(M_TRIM_THRESHOLD, keep);
+}

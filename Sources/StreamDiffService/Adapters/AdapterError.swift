@@ -22,6 +22,8 @@ public struct AdapterError: Error, Equatable, Sendable, CustomStringConvertible 
   /// The file concerned, printable; nil where the error is about no file.
   public var path: String?
   public var detail: String
+  /// `errno` of the system call that failed; 0 where none did.
+  var number: Int32 = 0
 
   public init(_ code: Code, path: String? = nil, _ detail: String) {
     self.code = code
@@ -35,7 +37,9 @@ public struct AdapterError: Error, Equatable, Sendable, CustomStringConvertible 
   static func system(_ call: @autoclosure () -> String, path: @autoclosure () -> String) -> AdapterError {
     let number = errno
     let code: Code = number == ENOSPC || number == EDQUOT ? .noSpace : .io
-    return AdapterError(code, path: path(), "\(call()): \(String(cString: strerror(number)))")
+    var error = AdapterError(code, path: path(), "\(call()): \(String(cString: strerror(number)))")
+    error.number = number
+    return error
   }
 }
 

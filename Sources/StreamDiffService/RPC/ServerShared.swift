@@ -80,6 +80,6 @@ extension SocketAddress {
   /// `host:port`, an IPv6 address in brackets.
   var hostAndPort: String {
     guard let host = ipAddress, let port else { return description }
-    return protocol == .inet6 ? "[\(host)]:\(port)" : "\(host):\(port)"
+    return host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
   }
 }

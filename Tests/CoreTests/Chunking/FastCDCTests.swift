@@ -26,14 +26,13 @@ import Testing
     return output
   }
 
-  @Test("golden vector: 256 KiB of SplitMix64 from seed 1, eight little-endian bytes a word")
+  @Test("golden vector: 128 KiB of SplitMix64 from seed 1, eight little-endian bytes a word")
   func golden() {
     // Computed from the definition by another program, in Python.
     let expected = [
-      16445, 6408, 17173, 5371, 26160, 17486, 18837, 16727, 6396, 18358, 21138, 16528, 26262, 16490,
-      19737, 12628,
+      12615, 10238, 12116, 3313, 7115, 14845, 9032, 9468, 10301, 8384, 10453, 8584, 12537, 2071,
     ]
-    #expect(pieces(noise(1 << 18, seed: 1)) == expected)
+    #expect(pieces(noise(1 << 17, seed: 1)) == expected)
   }
 
   @Test("content up to the minimum is one piece, and no piece exceeds the maximum")

@@ -93,8 +93,8 @@ import Testing
       _ = try await sink.seal()
     }
     await sink.close()
-    #expect(try TreeFixture.read(scratch.path).keys.filter { $0.hasSuffix("out") } == [])
-    #expect(try TreeFixture.read(dest).keys.filter { $0.contains(".part") } == [])
+    let seen = try TreeFixture.read(scratch.path).keys.filter { $0.hasSuffix("out") || $0.contains(".part") }
+    #expect(seen.isEmpty)
   }
 
   @Test("a link in DEST is replaced, never followed")

@@ -30,7 +30,8 @@ final class Beneath {
 
   /// The directory that holds `path`, and the last component of `path` (without a directory's "/").
   ///
-  /// - Throws: `.refused` where a directory on the way is something else (a link included); `.io`.
+  /// - Throws: `.refused` where a directory on the way is something else (a link included); `.changed`
+  ///   where it is gone; `.io`.
   func parent(of path: [UInt8]) throws(AdapterError) -> (directory: OpenFile, name: ArraySlice<UInt8>) {
     let trimmed = DirectoryKey.isDirectory(path) ? path.dropLast() : path[...]
     guard let slash = trimmed.lastIndex(of: UInt8(ascii: "/")) else { return (root, trimmed) }
@@ -79,6 +80,7 @@ final class Beneath {
           throw AdapterError(
             .refused, path: display(whole), "refused: \(printable(component)) on its way is no directory")
         }
+        if errno == ENOENT { throw AdapterError(.changed, path: display(whole), "its directory is gone") }
         throw .system("open \(printable(component)) on the way", path: display(whole))
       }
       current = OpenFile(owning: descriptor)

@@ -11,8 +11,8 @@ import StreamDiffCore
 final class DirectoryWriter {
   /// Unfinished files that wait for one sync: enough to make the sync cheap, few enough to bound the room
   /// they take.
-  private static let maximumPending = 4096
-  private static let maximumPendingBytes: UInt64 = 256 << 20
+  private static let maximumPending = 1024
+  private static let maximumPendingBytes: UInt64 = 64 << 20
 
   private struct Unfinished {
     let path: [UInt8]
@@ -257,10 +257,12 @@ final class DirectoryWriter {
       let flags = DirectoryKey.isDirectory(path) ? AT_REMOVEDIR : 0
       let parent: OpenFile
       let name: ArraySlice<UInt8>
-      do {
+      do throws(AdapterError) {
         (parent, name) = try tree.parent(of: path)
       } catch {
-        return  // its directory is gone or has become something else, and it with it
+        // Its directory is gone or has become something else, and it with it.
+        guard error.code == .refused || error.code == .changed else { throw error }
+        return
       }
       guard withCString(name, { unlinkat(parent.descriptor, $0, flags) }) != 0 else { return }
       switch errno {
@@ -283,7 +285,7 @@ final class DirectoryWriter {
       try body()
     } catch {
       let trimmed = DirectoryKey.isDirectory(path) ? path.dropLast() : path[...]
-      guard errno == EACCES, let slash = trimmed.lastIndex(of: UInt8(ascii: "/")),
+      guard error.number == EACCES, let slash = trimmed.lastIndex(of: UInt8(ascii: "/")),
         let (parent, _) = try? tree.parent(of: path), fchmod(parent.descriptor, 0o700) == 0
       else { throw error }
       unsettledModes.insert(Array(path[...slash]))
