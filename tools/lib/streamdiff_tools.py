@@ -170,7 +170,7 @@ def trees():
             with scratch() as work:
                 work = pathlib.Path(work)
                 fetched = subprocess.run(
-                    [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", work, f"botocore=={version}"],
+                    [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "--timeout", "20", "--retries", "1", "-d", work, f"botocore=={version}"],
                     capture_output=True,
                 )
                 wheels = list(work.glob("*.whl"))
