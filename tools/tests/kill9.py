@@ -41,7 +41,7 @@ class Writer(threading.Thread):
 def law():
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=6)
-    parser.add_argument("--entries", type=int, default=200_000)
+    parser.add_argument("--entries", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     moments = random.Random(options.seed)
@@ -60,15 +60,15 @@ def law():
         acknowledged = []
         kept = []
         for kill in range(options.kills):
+            name = f"push-{kill:03d}"
             push = subprocess.Popen(
-                [str(BINARY), "push", str(source), "--server", server.address],
+                [str(BINARY), "push", str(source), "--keyspace", name, "--server", server.address],
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )
             writer = Writer(server, f"round-{kill:03d}")
             writer.start()
-            delay = moments.uniform(0, 1.2 * seconds)
             try:
-                push.wait(delay)
+                push.wait(moments.uniform(0, seconds))
             except subprocess.TimeoutExpired:
                 pass
             server.kill()
@@ -78,22 +78,22 @@ def law():
             writer.join()
             acknowledged += writer.acknowledged
             server.start()
-            kept.append(keyspace(server)["entries"])
+            where = f"seed {options.seed}, kill {kill}"
             for key in acknowledged:
                 if key in writer.acknowledged or moments.random() < 0.05:
                     got = run("get", key, "--keyspace", "acks", server=server, codes=(0, 1))
-                    require(got.returncode == 0, f"seed {options.seed}, kill {kill}: {key} was acknowledged and is gone")
-                    require(got.stdout == f"value of {key}", f"seed {options.seed}, kill {kill}: {key} reads {got.stdout!r}")
-        before = keyspace(server)
-        last = run_json("push", source, server=server)
-        require(last["root"] == whole["root"], f"root {last['root']}, undisturbed {whole['root']}")
-        missing = whole["entries_total"] - before["entries"]
-        require(last["entries_changed"] == missing, f"{missing} missing, but {last['entries_changed']} sent")
-        require(keyspace(server)["root"] == whole["root"], "the server's root is not the pushed one")
+                    require(got.returncode == 0, f"{where}: {key} was acknowledged and is gone")
+                    require(got.stdout == f"value of {key}", f"{where}: {key} reads {got.stdout!r}")
+            kept.append(keyspace(server, name)["entries"])
+            again = run_json("push", source, "--keyspace", name, server=server)
+            require(again["root"] == whole["root"], f"{where}: root {again['root']}, undisturbed {whole['root']}")
+            missing = whole["entries_total"] - kept[-1]
+            require(again["entries_changed"] == missing, f"{where}: {missing} missing, {again['entries_changed']} sent")
+            require(keyspace(server, name)["root"] == whole["root"], f"{where}: the server's root differs")
         require(server.stop() == 0, "the server did not stop cleanly")
         # And once more: what was shut down in order opens and reads the same.
         with Server(work / "data") as again:
-            require(keyspace(again)["root"] == whole["root"], "the root changed over a restart")
+            require(keyspace(again, name)["root"] == whole["root"], "the root changed over a restart")
             again.stop()
     return f"{options.kills} kills, {len(acknowledged)} acknowledged puts kept, entries found after kills: {kept}"
 
