@@ -19,10 +19,19 @@ enum Output {
       let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress!, $0.count) }
       if count < 0 {
         if errno == EINTR || errno == EAGAIN { continue }
+        if descriptor == STDOUT_FILENO, errno != EPIPE { fail(errno) }
         return  // nobody reads any more
       }
       rest = rest.dropFirst(count)
     }
+  }
+}
+
+extension Output {
+  /// Half an answer must not look like a whole one.
+  private static func fail(_ code: Int32) -> Never {
+    complain("writing to standard output: \(String(cString: strerror(code)))")
+    exit(1)
   }
 }
 

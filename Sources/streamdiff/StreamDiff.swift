@@ -1,12 +1,27 @@
 import ArgumentParser
 import CLinux
+import Glibc
 
 @main
 enum Program {
   static func main() async {
     // A message of 1 MiB costs a fifth when its buffer is not mapped anew each time.
     streamdiff_keep_large_buffers(8 << 20, 32 << 20)
+    refuseArgumentsThatAreNoText()
     await StreamDiff.main()
+  }
+
+  /// Swift repairs arguments that are not UTF-8: two keys could become one, unseen.
+  private static func refuseArgumentsThatAreNoText() {
+    for place in 0..<Int(CommandLine.argc) {
+      guard let argument = CommandLine.unsafeArgv[place], String(validatingCString: argument) == nil else {
+        continue
+      }
+      Output.complain(
+        "argument \(place) is not UTF-8; keys of other bytes can be read and written through NDJSON "
+          + "(key_base64), values through standard input")
+      exit(64)
+    }
   }
 }
 

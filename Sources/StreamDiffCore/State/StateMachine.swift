@@ -41,6 +41,10 @@ public struct StateMachine: ~Copyable {
       let record = try keyspace(name, kind, &transaction)
       return record.kind == kind ? .none : .refused(.wrongKind(name, is: record.kind))
     case .operations(let batch):
+      let known = try transaction.keyspace(named: batch.keyspace)
+      if known == nil, !batch.operations.contains(where: { $0.kind == .put }) {
+        return Self.deletedFromNothing(batch)
+      }
       let record = try keyspace(batch.keyspace, batch.kind, &transaction)
       guard record.kind == batch.kind else { return .refused(.wrongKind(batch.keyspace, is: record.kind)) }
       return try apply(batch, in: record, to: &transaction)
@@ -77,6 +81,17 @@ public struct StateMachine: ~Copyable {
       } else {
         conflicts.append(ordinal)
       }
+      ordinal = ordinal + 1
+    }
+    return .applied(operations: batch.operations.count, conflicts: conflicts)
+  }
+
+  /// Deletions make no keyspace: those that expect a digest conflict, the others have nothing to do.
+  private static func deletedFromNothing(_ batch: OperationBatch) -> Outcome {
+    var ordinal = batch.firstOrdinal
+    var conflicts: [Ordinal] = []
+    for operation in batch.operations {
+      if case .digest = operation.expectation { conflicts.append(ordinal) }
       ordinal = ordinal + 1
     }
     return .applied(operations: batch.operations.count, conflicts: conflicts)

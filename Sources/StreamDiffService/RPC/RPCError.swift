@@ -16,7 +16,7 @@ public enum RPCError: Error, Sendable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .unreachable(let reason): "unreachable: \(reason)"
-    case .lost(let reason): "connection lost: \(reason)"
+    case .lost(let reason): "connection lost: \(reason); whether the call took effect is unknown"
     case .status(let status, _): "\(status)"
     }
   }

@@ -30,6 +30,16 @@ struct DataDirectory: Sendable {
     try fileSystem.syncDirectory(path, .replacedFileDirectory)
   }
 
+  /// A state without any log has lost entries that were acknowledged, also where the state never was flushed.
+  /// - Throws: `.damaged`, naming the log's directory.
+  func requireLog(_ fileSystem: any FileSystem) throws(StorageError) {
+    guard try !fileSystem.list(statePath).isEmpty,
+      try !fileSystem.list(logPath).contains(where: { $0.hasPrefix("log-") })
+    else { return }
+    throw StorageError(
+      .damaged, path: logPath, "there is a state and no log: files are missing; restore them, or start empty")
+  }
+
   private static func settleFormat(_ path: String, _ fileSystem: any FileSystem) throws(StorageError) {
     let file = path + "/format"
     guard let bytes = try fileSystem.readFile(file, limit: 4096) else {

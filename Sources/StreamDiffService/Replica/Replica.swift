@@ -42,9 +42,11 @@ public final class Replica: Sendable {
     let limits = configuration.limits
     let directory = try DataDirectory(configuration.directory, fileSystem: configuration.fileSystem)
     self.directory = Mutex(directory)
-    store = try StateStore.open(directory.statePath)
+    try directory.requireLog(configuration.fileSystem)
+    // The log before the state: where there is a state there has been a log.
     let log = try WriteAheadLog(
       opening: directory.logPath, fileSystem: configuration.fileSystem, segmentBytes: limits.segmentBytes)
+    store = try StateStore.open(directory.statePath)
     try Self.check(store, against: log, directory)
     if let tail = log.tornTail {
       logger.notice(

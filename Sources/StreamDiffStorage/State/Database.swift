@@ -73,11 +73,22 @@ final class Database: @unchecked Sendable {  // RocksDB locks inside; all our fi
     rocksdb_options_set_stats_persist_period_sec(options, 0)
 
     let table: OpaquePointer = rocksdb_block_based_options_create()
-    let cache: OpaquePointer = rocksdb_cache_create_lru(configuration.cacheBytes)
+    // Few shards: a block larger than a shard is never kept, and would be read again by every get.
+    let cacheOptions: OpaquePointer = rocksdb_lru_cache_options_create()
+    defer { rocksdb_lru_cache_options_destroy(cacheOptions) }
+    rocksdb_lru_cache_options_set_capacity(cacheOptions, configuration.cacheBytes)
+    rocksdb_lru_cache_options_set_num_shard_bits(cacheOptions, 3)
+    let cache: OpaquePointer = rocksdb_cache_create_lru_opts(cacheOptions)
     rocksdb_block_based_options_set_block_cache(table, cache)
     rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1)
     rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(table, 1)
     rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(table, 1)
+    // Filters and indexes in parts: those of a file of a million keys are larger than what is asked of them.
+    rocksdb_block_based_options_set_index_type(
+      table, Int32(rocksdb_block_based_table_index_type_two_level_index_search))
+    rocksdb_block_based_options_set_partition_filters(table, 1)
+    rocksdb_block_based_options_set_metadata_block_size(table, 16 << 10)
+    rocksdb_block_based_options_set_pin_top_level_index_and_filter(table, 1)
     rocksdb_block_based_options_set_filter_policy(table, rocksdb_filterpolicy_create_bloom_full(10))
     rocksdb_block_based_options_set_format_version(table, 5)
     rocksdb_block_based_options_set_data_block_index_type(
