@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from streamdiff_tools import BINARY, Failure, Server, main, require, run, scratch
+from streamdiff_tools import BINARY, Server, main, require, run, scratch, status
 
 import h2.config
 import h2.connection
@@ -179,7 +179,34 @@ def wrong_usage(work):
         said = done.stdout + done.stderr
         if done.returncode != code or names.lower() not in said.lower():
             faults.append(f"{arguments}: exit {done.returncode}, wanted {code} and {names!r} named: {said}")
+    raw = subprocess.run([str(BINARY), "get", b"k\xff"], capture_output=True, timeout=30)
+    if raw.returncode != 64 or b"UTF-8" not in raw.stderr:
+        faults.append(f"a key that is not UTF-8: {raw}")
     require(not faults, "\n  ".join(["wrong usage:", *faults]))
+
+
+def full_output(server):
+    """What cannot be written to standard output is a failure, not half an answer."""
+    for arguments in (["get", "k"], ["scan"], ["status"]):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                [str(BINARY), *arguments, "--server", server.address],
+                stdout=full, stderr=subprocess.PIPE, timeout=30)
+        require(done.returncode == 1 and b"No space" in done.stderr, f"{arguments} > /dev/full: {done}")
+
+
+def lost_log(work):
+    """Acknowledged entries that only the log holds: without it the directory is refused, not served empty."""
+    data = work / "lost"
+    with Server(data) as server:
+        run("put", "k", "v", server=server)
+        server.kill()
+    for file in (data / "wal").iterdir():
+        file.unlink()
+    done = subprocess.run(
+        [str(BINARY), "serve", "--data-dir", str(data), "--listen", "127.0.0.1:0"],
+        capture_output=True, text=True, timeout=30)
+    require(done.returncode not in (0, 64) and str(data / "wal") in done.stderr, f"a lost log: {done}")
 
 
 def law():
@@ -189,6 +216,11 @@ def law():
             pid = server.pid
             run("put", "k", "v", server=server)
             table(server)
+            full_output(server)
+            run("delete", "k", "--keyspace", "never-made", server=server)
+            require(
+                all(each["name"] != "never-made" for each in status(server)["keyspaces"]),
+                "a deletion made a keyspace")
             require(server.process.poll() is None and server.pid == pid, "the server is not the same process")
             require(run("get", "k", server=server).stdout == "v", "the value is gone")
             second = subprocess.run(
@@ -197,6 +229,7 @@ def law():
             require(second.returncode == 1 and "data" in second.stderr, f"a second server on one directory: {second}")
             server.stop()
         wrong_usage(work)
+        lost_log(work)
     return f"{len(CALLS)} calls, {len(RAW)} raw inputs, same process"
 
 

@@ -1,3 +1,4 @@
+import Glibc
 public import NIOCore
 public import NIOPosix
 public import StreamDiffWire
@@ -52,8 +53,17 @@ public final class RPCClient: Sendable {
         channel: channel, mailbox: mailbox, connection: connection, limits: limits,
         authority: "\(host):\(port)", bytes: bytes)
     } catch {
-      throw .unreachable("\(host):\(port): \(error)")
+      throw .unreachable("\(host):\(port): \(Self.reason(error))")
     }
+  }
+
+  /// What a person can act on: the system's word for it, where there is one.
+  private static func reason(_ error: any Error) -> String {
+    guard let failure = error as? NIOConnectionError else { return "\(error)" }
+    let causes = failure.connectionErrors.map { single in
+      (single.error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(single.error)"
+    }
+    return causes.first ?? "the name has no address"
   }
 
   /// The loop of the connection as an executor: a task that prefers it (`withTaskExecutorPreference`) sends
