@@ -49,6 +49,7 @@ import CCrypto
   }
 
   /// Fetched once for the process: a fetch per hash costs more than a short hash (about 180 ns).
+  /// Unsafe to the compiler only: set once, never freed, and libcrypto lets any thread use a fetched EVP_MD.
   private nonisolated(unsafe) static let algorithm: OpaquePointer = {
     guard let algorithm = unsafe EVP_MD_fetch(nil, "SHA2-256", nil) else {
       preconditionFailure("libcrypto has no SHA-256")

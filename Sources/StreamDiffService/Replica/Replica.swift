@@ -233,7 +233,7 @@ public final class Replica: Sendable {
   }
 }
 
-/// Hands a value to the one thread that will use it.
+/// Hands a value to the one thread that will use it (hence unchecked): its maker keeps no reference.
 private struct UncheckedBox<Value>: @unchecked Sendable {
   let value: Value
   init(_ value: Value) { self.value = value }

@@ -81,6 +81,7 @@ enum ProtoCoding {
   }
 
   /// What an unset `string` field points to; it has no size before it.
+  /// Unsafe to the compiler only: the library's constant, compared by address and never written.
   private nonisolated(unsafe) static let emptyString: UnsafeMutablePointer<CChar>? = {
     var message = Grpc__Health__V1__HealthCheckRequest()
     grpc__health__v1__health_check_request__init(&message)

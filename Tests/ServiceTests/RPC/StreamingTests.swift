@@ -233,6 +233,7 @@ import Testing
     limits.messageBytes = 64 << 10
     limits.streamWindow = 64 << 10
     limits.sendQueueBytes = 64 << 10
+    // Takes nothing and ends when it is cancelled; nobody waits for the time to pass.
     let methods: [String: RPCHandler] = [
       "/test.Test/Deaf": .stream { _ in try await Task.sleep(for: .seconds(60)) }
     ]
