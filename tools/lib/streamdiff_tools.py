@@ -215,6 +215,14 @@ def ndjson(path, count, seed=1):
             out.write(f'{{"key":"user/{key:09d}","value":"{value}"}}\n')
 
 
+def rss_anon(pid):
+    """Anonymous memory of a process, in bytes."""
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) << 10
+    raise Failure(f"process {pid} has no RssAnon: is it gone?")
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -48,7 +48,7 @@ import CZstd
     return frame
   }
 
-  private func startFrame(level: Int32) throws(CodecError) -> EncodedFrame {
+  private mutating func startFrame(level: Int32) throws(CodecError) -> EncodedFrame {
     try Zstd.check(unsafe ZSTD_CCtx_reset(context, ZSTD_reset_session_only), "start a frame")
     try Zstd.check(
       unsafe ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, level), "set level \(level)")

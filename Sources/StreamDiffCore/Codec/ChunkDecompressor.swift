@@ -58,7 +58,7 @@ import CZstd
     unsafe history.append(output.span.extracting(start...).bytes)
   }
 
-  private func startFrame(_ prefixLength: Int) throws(CodecError) {
+  private mutating func startFrame(_ prefixLength: Int) throws(CodecError) {
     guard prefixLength >= 0, prefixLength <= history.count else {
       throw CodecError(.malformed, "a prefix of \(prefixLength) bytes where \(history.count) are known")
     }

@@ -4,42 +4,47 @@
   /// The longest prefix: what a window of 1 MiB still sees halfway through.
   static let capacity = 512 << 10
 
-  /// Twice the capacity, so that bytes are moved down once in a while and not for each chunk.
+  /// A ring.
   private let memory: UnsafeMutableRawBufferPointer
+  /// Where the next byte goes.
   private var end = 0
-  /// A frame refers to its prefix until it ends, while `memory` moves on.
-  private let frozen: UnsafeMutableRawBufferPointer
+  /// Bytes that a prefix may have.
+  private(set) var count = 0
+  /// A frame refers to its prefix until it ends, while `memory` moves on. Most streams never need it.
+  private var frozen: UnsafeMutableRawBufferPointer?
 
-  init() {
-    unsafe memory = .allocate(byteCount: 2 * Self.capacity, alignment: 16)
-    unsafe frozen = .allocate(byteCount: Self.capacity, alignment: 16)
-  }
+  init() { unsafe memory = .allocate(byteCount: Self.capacity, alignment: 16) }
 
   deinit {
     unsafe memory.deallocate()
-    unsafe frozen.deallocate()
+    unsafe frozen?.deallocate()
   }
-
-  /// Bytes that a prefix may have.
-  var count: Int { min(end, Self.capacity) }
 
   mutating func append(_ bytes: RawSpan) {
     let new = bytes.extracting(last: Self.capacity)
-    if unsafe end + new.byteCount > memory.count {
-      let kept = min(end, Self.capacity - new.byteCount)
-      unsafe memory.copyMemory(from: UnsafeRawBufferPointer(rebasing: memory[(end - kept)..<end]))
-      end = kept
+    let first = min(new.byteCount, Self.capacity - end)
+    unsafe new.withUnsafeBytes { new in
+      unsafe UnsafeMutableRawBufferPointer(rebasing: memory[end...]).copyMemory(
+        from: UnsafeRawBufferPointer(rebasing: new[..<first]))
+      unsafe memory.copyMemory(from: UnsafeRawBufferPointer(rebasing: new[first...]))
     }
-    unsafe new.withUnsafeBytes {
-      unsafe UnsafeMutableRawBufferPointer(rebasing: memory[end...]).copyMemory(from: $0)
-    }
-    end += new.byteCount
+    end = (end + new.byteCount) % Self.capacity
+    count = min(count + new.byteCount, Self.capacity)
   }
 
   /// The last `length` bytes, at most `count`, at an address that holds until the next call.
-  func freeze(_ length: Int) -> UnsafeRawBufferPointer {
+  mutating func freeze(_ length: Int) -> UnsafeRawBufferPointer {
     precondition(length <= count, "a prefix of \(length) bytes out of \(count)")
-    unsafe frozen.copyMemory(from: UnsafeRawBufferPointer(rebasing: memory[(end - length)..<end]))
-    return unsafe UnsafeRawBufferPointer(rebasing: frozen[..<length])
+    guard length > 0 else { return unsafe UnsafeRawBufferPointer(start: nil, count: 0) }
+    let target =
+      unsafe frozen ?? UnsafeMutableRawBufferPointer.allocate(byteCount: Self.capacity, alignment: 16)
+    unsafe frozen = target
+    // Of two parts where the run wraps.
+    let start = (end - length + Self.capacity) % Self.capacity
+    let first = min(length, Self.capacity - start)
+    unsafe target.copyMemory(from: UnsafeRawBufferPointer(rebasing: memory[start..<start + first]))
+    unsafe UnsafeMutableRawBufferPointer(rebasing: target[first...]).copyMemory(
+      from: UnsafeRawBufferPointer(rebasing: memory[..<(length - first)]))
+    return unsafe UnsafeRawBufferPointer(rebasing: target[..<length])
   }
 }

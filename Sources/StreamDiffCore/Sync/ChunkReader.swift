@@ -50,6 +50,8 @@ public struct ChunkReader: ~Copyable {
     let start = plain.count
     if chunk.header.plainLength > 0 {
       try decode(chunk, into: &plain)
+    } else if !chunk.isLast {
+      throw .violation("chunk \(chunk.sequence) brings nothing and ends nothing")
     } else if !chunk.payload.isEmpty {
       throw .violation("chunk \(chunk.sequence) has a payload of \(chunk.payload.count) bytes for nothing")
     }

@@ -20,6 +20,8 @@ struct FrontierAnswers: Sendable {
   private var keptParts = 1
   private var keptEntries = 0
   private var lastRequest: UInt64 = 0
+  /// What may still be asked in this round.
+  private var mayAsk: Int
 
   /// What the present reading is for. (Beside `reading`, not in it, so that a page copies nothing.)
   private var reading = Reading.none
@@ -31,6 +33,7 @@ struct FrontierAnswers: Sendable {
     self.salt = salt
     kept = [0: .parts([tree.rootPart])]
     cursor = RecordCursor([], id: firstRead - 1)
+    mayAsk = SyncLimits.askedOfRound(entries: tree.count)
   }
 
   var firstReadOfNextRound: UInt64 { cursor.request.id + 1 }
@@ -54,6 +57,17 @@ struct FrontierAnswers: Sendable {
     }
     let runs = try Self.runs(of: expand)
     for request in expand.release { try release(request) }
+    let actions = try actions(source, runs, expand)
+    mayAsk -= 1 + runs.reduce(0) { $0 + $1.count }
+    guard mayAsk >= 0 else {
+      throw SyncError(.limit, "request \(expand.request) asks for what has been answered many times over")
+    }
+    return actions
+  }
+
+  private mutating func actions(
+    _ source: Kept, _ runs: [Range<Int>], _ expand: Expand
+  ) throws(SyncError) -> [SyncAction] {
     switch (source, expand.mode) {
     case (.parts(let parts), .tree): return [try expandParts(try Self.pick(runs, of: parts), expand)]
     case (.parts(let parts), .keys): return [try answerBounds(try Self.pick(runs, of: parts), expand)]

@@ -5,6 +5,10 @@ public enum SyncLimits {
   public static let rounds = 3
   /// Levels that one TREE answer descends: at most 64 parts under each part asked for.
   public static let levels = 6
+  /// What the requests of one round may come to: each counts one, and each part and entry that it names one
+  /// more. A comparison that names everything once comes to four for each entry; beyond that somebody only
+  /// keeps this side busy.
+  public static func askedOfRound(entries: Int) -> Int { (64 << 10) + 16 * entries }
   /// Parts that one TREE request may name: its answer has at most 16 Ki parts, about 200 KiB.
   public static let partsPerRequest = 256
   /// Parts of all answers that a receiver keeps for one sender: about 8 MiB.

@@ -162,6 +162,9 @@ public struct SyncReceiver: Sendable {
     guard peer?.isCompareOnly == false else { throw .violation("a sender that compares only sent a chunk") }
     hasUnsealedChunks = true
     guard chunk.isLast else { return [] }
+    guard seals < SyncLimits.rounds else {
+      throw SyncError(.limit, "more than \(SyncLimits.rounds) patches in one session")
+    }
     phase = .sealing
     answers.forget()
     return [.seal]

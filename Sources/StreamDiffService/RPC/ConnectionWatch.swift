@@ -11,6 +11,7 @@ public struct ConnectionWatch: Sendable {
     case noPreface = "no HTTP/2 preface in time"
     case idle = "idle for too long"
     case unanswered = "no answer to a keepalive PING"
+    case blocked = "it sends and does not read"
   }
 
   private let limits: RPCLimits
@@ -20,6 +21,8 @@ public struct ConnectionWatch: Sendable {
   private var isEstablished = false
   private var lastReceived: NIODeadline
   private var pingSent: NIODeadline?
+  /// Since when the socket has taken nothing, and what waits for it.
+  private var blocked: (since: NIODeadline, bytes: Int)?
   /// When the last call ended, while there is none.
   private var idleSince: NIODeadline?
 
@@ -48,11 +51,21 @@ public struct ConnectionWatch: Sendable {
     }
   }
 
+  /// - Parameter unwritten: bytes that wait for the socket; 0 while it takes what it is given.
+  public mutating func output(unwritten: Int, now: NIODeadline) {
+    if unwritten == 0 {
+      blocked = nil
+    } else if blocked?.bytes != unwritten {
+      blocked = (now, unwritten)
+    }
+  }
+
   /// When `tick` has something to say, if nothing arrives before.
   public var due: NIODeadline {
     var due = NIODeadline.distantFuture
     if !isEstablished { due = min(due, opened + limits.prefaceTimeout) }
     if let idleSince { due = min(due, idleSince + limits.idleTimeout) }
+    if let blocked { due = min(due, blocked.since + limits.blockedTimeout) }
     if let pingSent {
       due = min(due, pingSent + limits.keepaliveTimeout)
     } else if isEstablished, pingsWithoutCalls || idleSince == nil {
@@ -64,6 +77,7 @@ public struct ConnectionWatch: Sendable {
   public mutating func tick(now: NIODeadline) -> Action? {
     if !isEstablished, now >= opened + limits.prefaceTimeout { return .close(.noPreface) }
     if let idleSince, now >= idleSince + limits.idleTimeout { return .close(.idle) }
+    if let blocked, now >= blocked.since + limits.blockedTimeout { return .close(.blocked) }
     if let pingSent {
       return now >= pingSent + limits.keepaliveTimeout ? .close(.unanswered) : nil
     }

@@ -22,6 +22,7 @@ class HTTP2Connection: ChannelInboundHandler {
   private let bytes: ByteCounters
   private var context: ChannelHandlerContext?
   private var watch: ConnectionWatch
+  private var conduct: ConductWatch
   private var timer: Scheduled<Void>?
   private var timerDue = NIODeadline.distantFuture
   private var headersSince: NIODeadline?
@@ -46,7 +47,9 @@ class HTTP2Connection: ChannelInboundHandler {
     self.limits = limits
     self.mailbox = mailbox
     self.bytes = bytes
-    watch = ConnectionWatch(limits: limits, pingsWithoutCalls: role == .server, now: .now())
+    let now = NIODeadline.now()
+    watch = ConnectionWatch(limits: limits, pingsWithoutCalls: role == .server, now: now)
+    conduct = ConductWatch(limits: limits, now: now)
   }
 
   // MARK: What a subclass is
@@ -57,6 +60,11 @@ class HTTP2Connection: ChannelInboundHandler {
   var hasCalls: Bool { false }
   /// Ends every call whose deadline has passed, and says when the next one is due.
   func expireCalls(now: NIODeadline) -> NIODeadline { .distantFuture }
+  /// Goes on with what waited for room.
+  /// - Returns: whether there may be more to send.
+  func outputDrained() -> Bool { false }
+  /// A burst of reads, letters or time is over.
+  func settled(now: NIODeadline) {}
   /// The connection is over: so is every call.
   func connectionEnded(_ reason: String) {}
 
@@ -84,6 +92,11 @@ class HTTP2Connection: ChannelInboundHandler {
     } catch {
       dispatchEvents()
       closeGently("\(error)")
+    }
+    if let excess = conduct.spend(session.takeFrameCounts(), now: .now()) {
+      session.terminate(.enhanceYourCalm)
+      _ = session.takeEvents()
+      return closeGently(excess)
     }
     dispatchEvents()
   }
@@ -130,7 +143,10 @@ class HTTP2Connection: ChannelInboundHandler {
   func pump() {
     isTouched = false
     guard phase == .open, !isPumping else { return }
-    if let failure = transmit() {
+    var failure = transmit()
+    while failure == nil, phase == .open, outputDrained() { failure = transmit() }
+    guard phase == .open else { return }
+    if let failure {
       closeGently(failure)
     } else if isEstablished, session.isFinished {
       closeGently("the connection was shut down")
@@ -166,12 +182,20 @@ class HTTP2Connection: ChannelInboundHandler {
 
   private func settle(now: NIODeadline) {
     watch.callsOpen(hasCalls, now: now)
+    watch.output(unwritten: unwritten, now: now)
+    settled(now: now)
     if !session.isReceivingHeaders {
       headersSince = nil
     } else if headersSince == nil {
       headersSince = now
     }
     rearm()
+  }
+
+  /// Bytes that the socket has not taken; none while it takes all.
+  private var unwritten: Int {
+    guard let channel = context?.channel, !channel.isWritable else { return 0 }
+    return (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 1
   }
 
   private func rearm() {
@@ -196,10 +220,12 @@ class HTTP2Connection: ChannelInboundHandler {
       session.terminate(.enhanceYourCalm)
       return closeGently("headers came too slowly")
     }
+    watch.output(unwritten: unwritten, now: now)
     switch watch.tick(now: now) {
     case nil: break
     case .ping: ping()
-    case .close(.unanswered): return closeNow(ConnectionWatch.Reason.unanswered.rawValue)
+    case .close(let reason) where reason == .unanswered || reason == .blocked:
+      return closeNow(reason.rawValue)
     case .close(let reason):
       session.goAway(.noError, reason.rawValue)
       return closeGently(reason.rawValue)

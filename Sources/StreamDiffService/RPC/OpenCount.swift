@@ -1,24 +1,35 @@
 import Synchronization
 
-/// Counts what is open, and lets others wait until nothing is.
+/// Counts what is open, by name, and lets others wait until nothing is.
 final class OpenCount: Sendable {
+  /// Proof of having entered, to be given back once.
+  struct Ticket: Hashable, Sendable { fileprivate let number: UInt64 }
+
   private struct State {
-    var count = 0
+    var names: [UInt64: String] = [:]
+    var last: UInt64 = 0
     var hasGivenUp = false
     var waiters: [CheckedContinuation<Void, Never>] = []
   }
 
   private let state = Mutex(State())
 
-  var count: Int { state.withLock { $0.count } }
+  /// What is open, in the order it was opened.
+  var names: [String] { state.withLock { $0.names.sorted { $0.key < $1.key }.map(\.value) } }
 
-  func enter() { state.withLock { $0.count += 1 } }
+  func enter(_ name: String) -> Ticket {
+    state.withLock { state in
+      state.last += 1
+      state.names[state.last] = name
+      return Ticket(number: state.last)
+    }
+  }
 
-  func leave() {
+  func leave(_ ticket: Ticket) {
     resume { state in
-      state.count -= 1
-      precondition(state.count >= 0, "left more often than entered")
-      return state.count == 0
+      let name = state.names.removeValue(forKey: ticket.number)
+      precondition(name != nil, "left more often than entered")
+      return state.names.isEmpty
     }
   }
 
@@ -33,7 +44,7 @@ final class OpenCount: Sendable {
   func untilNone() async {
     await withCheckedContinuation { continuation in
       let isOver = state.withLock { state in
-        if state.count == 0 || state.hasGivenUp { return true }
+        if state.names.isEmpty || state.hasGivenUp { return true }
         state.waiters.append(continuation)
         return false
       }

@@ -13,6 +13,10 @@ public final class RPCCounters: Sendable {
     public internal(set) var connectionsTotal: UInt64 = 0
     /// Connections turned away: too many, or not HTTP/2.
     public internal(set) var connectionsRefused: UInt64 = 0
+    /// Connections that gave way to new ones.
+    public internal(set) var connectionsEvicted: UInt64 = 0
+    /// Calls ended because their client did not take part: messages too slow, answers unread.
+    public internal(set) var callsCut: UInt64 = 0
     /// Socket bytes, both ways.
     public internal(set) var bytesReceived: UInt64 = 0
     public internal(set) var bytesSent: UInt64 = 0
@@ -25,6 +29,8 @@ public final class RPCCounters: Sendable {
   private let opened = Atomic<UInt64>(0)
   private let closed = Atomic<UInt64>(0)
   private let refused = Atomic<UInt64>(0)
+  private let evicted = Atomic<UInt64>(0)
+  private let cut = Atomic<UInt64>(0)
   let bytes = ByteCounters()
 
   init() {}
@@ -35,6 +41,8 @@ public final class RPCCounters: Sendable {
   func connectionOpened() { opened.add(1, ordering: .relaxed) }
   func connectionClosed() { closed.add(1, ordering: .relaxed) }
   func connectionRefused() { refused.add(1, ordering: .relaxed) }
+  func connectionEvicted() { evicted.add(1, ordering: .relaxed) }
+  func callCut() { cut.add(1, ordering: .relaxed) }
 
   public func snapshot() -> Snapshot {
     var snapshot = Snapshot()
@@ -43,6 +51,8 @@ public final class RPCCounters: Sendable {
     snapshot.connectionsTotal = opened.load(ordering: .relaxed)
     snapshot.connectionsOpen = Int(snapshot.connectionsTotal - min(closed, snapshot.connectionsTotal))
     snapshot.connectionsRefused = refused.load(ordering: .relaxed)
+    snapshot.connectionsEvicted = evicted.load(ordering: .relaxed)
+    snapshot.callsCut = cut.load(ordering: .relaxed)
     snapshot.bytesReceived = bytes.received.load(ordering: .relaxed)
     snapshot.bytesSent = bytes.sent.load(ordering: .relaxed)
     return snapshot

@@ -6,6 +6,8 @@ public enum RPCHandler: Sendable {
   /// One message in, one out. Runs on the connection's event loop and must not block: it answers at
   /// once, or keeps the call and answers later from any thread.
   case unary(@Sendable (UnaryCall) -> Void)
+  /// The same with an answer that may be long: of one connection, `RPCLimits.lookups` at a time.
+  case lookup(@Sendable (UnaryCall) -> Void)
   /// Messages both ways, in a task of its own on the common pool. Returning ends the call with OK, a
   /// thrown `GRPCStatus` or `RPCError` with that status, anything else with UNKNOWN.
   case stream(@Sendable (ServerStream) async throws -> Void)

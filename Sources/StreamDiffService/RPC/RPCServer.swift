@@ -61,7 +61,8 @@ public final class RPCServer: Sendable {
     // A handler that does not heed its cancellation must not hold the shutdown for ever.
     let giveUp = loop.scheduleTask(in: TimeAmount(grace) + Self.lastGrace) { [shared] in
       shared.logger.error(
-        "handlers or connections outlived the drain", metadata: ["open": "\(shared.open.count)"])
+        "handlers or connections outlived the drain",
+        metadata: ["open": "\(shared.open.names.prefix(20).joined(separator: ", "))"])
       shared.open.giveUp()
     }
     await shared.open.untilNone()

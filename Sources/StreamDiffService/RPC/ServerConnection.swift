@@ -5,17 +5,28 @@ import StreamDiffWire
 
 /// A server's end of a connection: requests become calls, calls become answers.
 final class ServerConnection: HTTP2Connection {
-  private let shared: ServerShared
-  private var calls: [StreamID: ServerCall] = [:]
+  let shared: ServerShared
+  var calls: [StreamID: ServerCall] = [:]
   private var preface = PrefaceCheck()
   private var held = ByteBuffer()
-  private var peer = ""
+  var peer = ""
   private var isDraining = false
-  /// Over all calls: bytes of messages that have not come whole.
-  private var incompleteBytes = 0
+  private let card: ConnectionCard
+  private var ticket: OpenCount.Ticket?
+  /// What this connection holds now, and what it last told the server of that.
+  var load = ServerLoad.Part()
+  var reported = ServerLoad.Part()
+  /// Unary calls that wait until the client reads, in their order.
+  private var waiting: Deque<StreamID> = []
+  var openLookups = 0
+  /// Unary answers that have not left.
+  var unsentAnswers = 0
+  /// Streams whose tasks were told to wait.
+  var heldBack: Set<StreamID> = []
 
   init(shared: ServerShared, mailbox: LoopMailbox) throws(WireError) {
     self.shared = shared
+    card = ConnectionCard(now: .now())
     try super.init(role: .server, limits: shared.limits, mailbox: mailbox, bytes: shared.counters.bytes)
   }
 
@@ -25,10 +36,14 @@ final class ServerConnection: HTTP2Connection {
 
   override func opened() {
     peer = channel?.remoteAddress?.hostAndPort ?? "unknown"
-    switch shared.admit(bound) {
+    ticket = shared.open.enter(peer)
+    switch shared.admit(bound, card) {
     case .admitted: super.opened()
     case .draining: refuse(.noError)
     case .full: refuse(.enhanceYourCalm)
+    case .overfull:
+      shared.counters.connectionRefused()
+      closeNow("refused: too many connections")
     }
   }
 
@@ -39,7 +54,31 @@ final class ServerConnection: HTTP2Connection {
     closeGently("refused: \(code)")
   }
 
-  override func closed() { shared.left(self) }
+  /// Another connection needs the place.
+  func giveWay() {
+    guard isOpen else { return }
+    guard isEstablished else { return closeNow("gave way before its preface") }
+    session.goAway(.noError, "idle, and others wait")
+    touch()
+  }
+
+  override func closed() {
+    shared.left(self)
+    if let ticket { shared.open.leave(ticket) }
+  }
+
+  override func settled(now: NIODeadline) {
+    card.become(!isEstablished ? .silent : hasCalls ? .busy : .idle, now: now)
+    report()
+  }
+
+  private func report() {
+    load.unsent = session.queuedBytes
+    load.calls = calls.count
+    guard load != reported else { return }
+    shared.load.report(load, before: reported)
+    reported = load
+  }
 
   override func receive(_ bytes: ByteBuffer) {
     if isEstablished { return feed(bytes) }
@@ -83,6 +122,9 @@ final class ServerConnection: HTTP2Connection {
     let cancelled = GRPCStatus(.cancelled, reason)
     for call in calls.values { cancel(call, cancelled) }
     calls = [:]
+    load = ServerLoad.Part()
+    shared.load.report(load, before: reported)
+    reported = load
   }
 
   override var hasCalls: Bool { !calls.isEmpty }
@@ -110,7 +152,13 @@ final class ServerConnection: HTTP2Connection {
   /// The grace is over: every call ends now.
   func abort() {
     guard isOpen else { return }
-    for call in calls.values { end(call, GRPCStatus(.unavailable, "the server is shutting down")) }
+    shared.logger.notice(
+      "cut at the end of the drain", metadata: ["peer": "\(peer)", "calls": "\(calls.count)"])
+    for call in calls.values {
+      shared.logger.notice(
+        "cut at the end of the drain", metadata: ["peer": "\(peer)", "path": "\(call.head.path)"])
+      end(call, GRPCStatus(.unavailable, "the server is shutting down"))
+    }
     if isEstablished { session.goAway(.noError, "the server is shutting down") }
     closeGently("the server is shutting down")
   }
@@ -122,9 +170,7 @@ final class ServerConnection: HTTP2Connection {
     case .headers(let stream, let fields): begin(stream, fields)
     case .data(let stream, let bytes): receive(bytes, on: stream)
     case .remoteEnded(let stream): remoteEnded(stream)
-    case .trailers: break
-    case .writable(let stream):
-      if case .stream(let pipe, _) = calls[stream]?.kind { pipe.sessionQueue(isFull: false) }
+    case .trailers, .writable: break  // `outputDrained` sees to writers
     case .streamClosed(let stream, let code): closed(stream, code)
     case .pingAcknowledged: if isDraining { stopAccepting() }
     case .settings, .goAway: break
@@ -143,7 +189,14 @@ final class ServerConnection: HTTP2Connection {
       submit(error.fields, on: stream, endStream: true)
       return
     }
-    let deadline = head.timeout.map { NIODeadline.now() + TimeAmount($0) }
+    guard !limits.mustShrink(calls.count, of: shared.load.all.calls, bound: limits.serverCalls) else {
+      shared.counters.callEnded(.resourceExhausted)
+      let status = GRPCStatus(.resourceExhausted, "the server has too many open calls: try again later")
+      submit(GRPCResponse.trailersOnly(status, Metadata()), on: stream, endStream: true)
+      return
+    }
+    let now = NIODeadline.now()
+    let deadline = head.timeout.map { now + TimeAmount($0) }
     guard let handler = shared.router[head.path] else {
       shared.counters.callEnded(.unimplemented)
       let status = GRPCStatus(.unimplemented, "no method \(head.path)")
@@ -152,14 +205,19 @@ final class ServerConnection: HTTP2Connection {
     }
     let kind: ServerCall.Kind =
       switch handler {
-      case .unary(let body): .unary(body, request: nil)
+      case .unary(let body): .unary(ServerCall.UnaryState(body: body, isLookup: false))
+      case .lookup(let body): .unary(ServerCall.UnaryState(body: body, isLookup: true))
       case .stream(let body): start(body, on: nil, head, deadline, stream)
       case .loopStream(let body): start(body, on: mailbox, head, deadline, stream)
       }
     calls[stream] = ServerCall(
-      stream: stream, head: head, deadline: deadline, kind: kind, messageBytes: limits.messageBytes)
-    watchDeadline(deadline)
+      stream: stream, head: head, deadline: deadline, kind: kind, messageBytes: limits.messageBytes, now: now)
+    let look = now + Self.lookInterval
+    watchDeadline(deadline.map { min($0, look) } ?? look)
   }
+
+  /// How often open calls are looked at: a fraction of every time limit.
+  private static let lookInterval = TimeAmount.seconds(5)
 
   /// The handler's task is not awaited here, where nothing may wait: the call cancels it, and the server's
   /// drain waits until it has returned.
@@ -172,9 +230,9 @@ final class ServerConnection: HTTP2Connection {
     }
     let stream = ServerStream(
       path: head.path, metadata: head.metadata, deadline: deadline, peer: peer, pipe: pipe)
-    shared.open.enter()
+    let ticket = shared.open.enter("\(head.path) of \(peer)")
     let task = Task(executorPreference: executor) { [shared] in
-      defer { shared.open.leave() }
+      defer { shared.open.leave(ticket) }
       do {
         try await body(stream)
         stream.finish(.ok)
@@ -197,33 +255,48 @@ final class ServerConnection: HTTP2Connection {
       return session.consumed(bytes.readableBytes, on: stream)
     }
     call.deframer.append(bytes)
-    incomplete(call, bytes.readableBytes)
+    hold(call, partial: bytes.readableBytes)
     var arrived = Deque<ByteBuffer>()
     do throws(WireError) {
       while let message = try call.deframer.next() {
-        incomplete(call, -MessagePrefix.size - message.readableBytes)
-        switch call.kind {
-        case .unary(let body, nil):
-          call.kind = .unary(body, request: message)
-          call.deframer.release(messageBytes: message.readableBytes)
-        case .unary:
-          return end(call, GRPCStatus(.unimplemented, "\(call.head.path) takes one message"))
-        case .stream: arrived.append(message)
+        let count = MessagePrefix.size + message.readableBytes
+        hold(call, partial: -count, waiting: count)
+        call.messages += 1
+        guard case .unary(var unary) = call.kind else {
+          arrived.append(message)
+          continue
         }
+        guard call.messages == 1 else {
+          return end(call, GRPCStatus(.unimplemented, "\(call.head.path) takes one message"))
+        }
+        unary.request = message
+        call.kind = .unary(unary)
       }
     } catch {
       return end(call, GRPCStatus(error))
     }
     if case .stream(let pipe, _) = call.kind, !arrived.isEmpty { pipe.deliver(arrived) }
-    guard incompleteBytes <= limits.incompleteBytes else {
+    guard load.held <= limits.heldBytes else {
       return end(call, GRPCStatus(.resourceExhausted, "too many long messages at once on this connection"))
+    }
+    let all = shared.load.all.held + load.held - reported.held
+    guard !limits.mustShrink(load.held, of: all, bound: limits.serverHeldBytes) else {
+      return end(call, GRPCStatus(.resourceExhausted, "too many long messages at once: try again later"))
     }
     returnCredit(call)
   }
 
-  private func incomplete(_ call: ServerCall, _ change: Int) {
-    call.incompleteBytes += change
-    incompleteBytes += change
+  func hold(_ call: ServerCall, partial: Int = 0, waiting: Int = 0) {
+    call.partialBytes += partial
+    call.waitingBytes += waiting
+    load.held += partial + waiting
+  }
+
+  /// The application has taken messages of so many bytes, their prefixes included.
+  func taken(_ bytes: Int, by call: ServerCall) {
+    hold(call, waiting: -bytes)
+    call.deframer.release(messageBytes: bytes - MessagePrefix.size)
+    returnCredit(call)
   }
 
   private func returnCredit(_ call: ServerCall) {
@@ -232,23 +305,55 @@ final class ServerConnection: HTTP2Connection {
 
   private func remoteEnded(_ stream: StreamID) {
     guard let call = calls[stream], !call.isAnswered else { return }
+    call.hasRemoteEnded = true
     guard !call.deframer.isMidMessage else {
       return end(call, GRPCStatus(.internal, "the request ends within a message"))
     }
     switch call.kind {
-    case .unary(_, nil):
+    case .unary(let unary) where unary.request == nil:
       end(call, GRPCStatus(.unimplemented, "\(call.head.path) takes one message, not none"))
-    case .unary(let body, let request?):
-      body(
-        UnaryCall(
-          request: request, metadata: call.head.metadata, deadline: call.deadline, eventLoop: mailbox.loop,
-          stream: stream, connection: bound, mailbox: mailbox, peer: peer))
+    case .unary(let unary):
+      if waiting.isEmpty, mayBegin(unary) { beginUnary(call, unary) } else { waiting.append(stream) }
     case .stream(let pipe, _): pipe.endReceiving()
     }
   }
 
+  /// An answer too many for a client that does not read is one that it has not been asked for yet. One may
+  /// always be under way: the client may wait for it before it reads the rest.
+  private func mayBegin(_ unary: ServerCall.UnaryState) -> Bool {
+    if unary.isLookup, openLookups >= limits.lookups { return false }
+    return session.queuedBytes < limits.connectionSendBytes || unsentAnswers == 0
+  }
+
+  private func beginUnary(_ call: ServerCall, _ unary: ServerCall.UnaryState) {
+    guard let request = unary.request else { return }
+    if unary.isLookup { openLookups += 1 }
+    call.kind = .unary(ServerCall.UnaryState(body: unary.body, isLookup: unary.isLookup, isBegun: true))
+    taken(MessagePrefix.size + request.readableBytes, by: call)
+    unary.body(
+      UnaryCall(
+        request: request, metadata: call.head.metadata, deadline: call.deadline, eventLoop: mailbox.loop,
+        stream: call.stream, connection: bound, mailbox: mailbox, peer: peer))
+  }
+
+  override func outputDrained() -> Bool {
+    var hasBegun = false
+    while let stream = waiting.first {
+      if let call = calls[stream], !call.isAnswered, case .unary(let unary) = call.kind {
+        guard mayBegin(unary) else { break }
+        beginUnary(call, unary)
+        hasBegun = true
+      }
+      waiting.removeFirst()
+    }
+    if !heldBack.isEmpty { letWritersGo() }
+    return hasBegun
+  }
+
   private func closed(_ stream: StreamID, _ code: HTTP2ErrorCode) {
+    heldBack.remove(stream)
     guard let call = calls.removeValue(forKey: stream) else { return }
+    if call.hasUnsentAnswer { unsentAnswers -= 1 }
     let reason = code == .cancel ? "the client cancelled" : "the client reset the stream: \(code)"
     cancel(call, GRPCStatus(.cancelled, reason))
   }
@@ -256,6 +361,8 @@ final class ServerConnection: HTTP2Connection {
   override func expireCalls(now: NIODeadline) -> NIODeadline {
     var next = NIODeadline.distantFuture
     for call in calls.values {
+      look(at: call, now: now)
+      next = min(next, now + Self.lookInterval)
       guard let deadline = call.deadline else { continue }
       if deadline > now {
         next = min(next, deadline)
@@ -268,87 +375,23 @@ final class ServerConnection: HTTP2Connection {
     return next
   }
 
-  // MARK: Answers
-
-  private static let plainHead = GRPCResponse.head()
-  private static let plainTrailers = GRPCResponse.trailers(.ok, Metadata())
-
-  func respond(_ message: ByteBuffer, _ trailers: Metadata, on stream: StreamID) {
-    guard let call = calls[stream], !call.isAnswered else { return }
-    guard submit(Self.plainHead, on: stream) else { return }
-    session.writeMessage(message, on: stream)
-    session.finish(
-      stream, trailers: trailers.isEmpty ? Self.plainTrailers : GRPCResponse.trailers(.ok, trailers))
-    call.isAnswered = true
-    shared.counters.callEnded(.ok)
-    touch()
-  }
-
-  func fail(_ status: GRPCStatus, _ trailers: Metadata, on stream: StreamID) {
-    guard let call = calls[stream], !call.isAnswered else { return }
-    end(call, status, trailers)
-  }
-
-  /// Does what the task of a streaming call asked for.
-  private func visit(_ pipe: CallPipe, _ stream: StreamID) {
-    let work = pipe.takeWork()
-    guard let call = calls[stream], !call.isAnswered else { return }
-    if work.takenBytes > 0 {
-      call.deframer.release(messageBytes: work.takenBytes - MessagePrefix.size)
-      returnCredit(call)
+  private func look(at call: ServerCall, now: NIODeadline) {
+    let activity = CallWatch.Activity(
+      dueMessageBytes: call.dueMessageBytes, messages: call.messages,
+      unsentBytes: session.queuedBytes(on: call.stream), sentBytes: session.sentBytes(on: call.stream))
+    switch call.watch.look(at: activity, limits: limits, now: now) {
+    case .fine: return
+    case .slowMessage:
+      end(call, GRPCStatus(.deadlineExceeded, "a message came too slowly, or not at all"))
+    case .unread:
+      session.reset(call.stream, .cancel)
     }
-    if !work.messages.isEmpty || work.initialMetadata != nil {
-      guard sendHead(call, work.initialMetadata ?? Metadata()) else { return }
-      for message in work.messages { session.writeMessage(message, on: stream) }
-      if session.queuedBytes(on: stream) >= limits.sendQueueBytes { pipe.sessionQueue(isFull: true) }
-    }
-    if case .finish(let status, let trailers) = work.ending { end(call, status, trailers) }
-    touch()
-  }
-
-  private func sendHead(_ call: ServerCall, _ metadata: Metadata) -> Bool {
-    if call.hasSentHead { return true }
-    call.hasSentHead = true
-    return submit(GRPCResponse.head(metadata), on: call.stream)
-  }
-
-  /// Ends a call with a status: in trailers after what was sent, or alone.
-  private func end(_ call: ServerCall, _ status: GRPCStatus, _ trailers: Metadata = Metadata()) {
-    guard !call.isAnswered else { return }
-    if status.code == .ok { guard sendHead(call, Metadata()) else { return } }
-    if call.hasSentHead {
-      session.finish(call.stream, trailers: GRPCResponse.trailers(status, trailers))
-    } else {
-      submit(GRPCResponse.trailersOnly(status, trailers), on: call.stream, endStream: true)
-    }
-    cancel(call, status)
-    touch()
-  }
-
-  /// The call's status is decided: counts it, and ends the task of a streaming call.
-  private func cancel(_ call: ServerCall, _ status: GRPCStatus) {
-    guard !call.isAnswered else { return }
-    call.isAnswered = true
-    incomplete(call, -call.incompleteBytes)
-    call.deframer = MessageDeframer(limit: 0)
-    shared.counters.callEnded(status.code)
-    guard case .stream(let pipe, let task) = call.kind else { return }
-    if status.code == .ok {
-      pipe.abort(RPCError(.cancelled, "the call has ended"))
-    } else {
-      pipe.abort(.status(status, trailers: Metadata())) { task.cancel() }
-    }
-  }
-
-  @discardableResult
-  private func submit(_ fields: [HeaderField], on stream: StreamID, endStream: Bool = false) -> Bool {
-    do throws(WireError) {
-      try session.submitResponse(fields, on: stream, endStream: endStream)
-      return true
-    } catch {
-      shared.logger.error("an answer could not be sent", metadata: ["peer": "\(peer)", "error": "\(error)"])
-      session.reset(stream, .internalError)
-      return false
-    }
+    shared.counters.callCut()
+    shared.logger.notice(
+      "cut a call whose client does not take part",
+      metadata: [
+        "peer": "\(peer)", "path": "\(call.head.path)", "unsent": "\(activity.unsentBytes)",
+        "due": "\(activity.dueMessageBytes ?? 0)",
+      ])
   }
 }

@@ -4,10 +4,13 @@ import Synchronization
 
 /// What the connections of one server have in common.
 final class ServerShared: Sendable {
-  enum Admission { case admitted, draining, full }
+  enum Admission { case admitted, draining, full, overfull }
 
   private struct State {
-    var connections: [ObjectIdentifier: NIOLoopBound<ServerConnection>] = [:]
+    var connections: [ObjectIdentifier: (connection: NIOLoopBound<ServerConnection>, card: ConnectionCard)] =
+      [:]
+    /// Open and not in the table: refused ones that still take their last words.
+    var lingering = 0
     var isDraining = false
   }
 
@@ -17,6 +20,7 @@ final class ServerShared: Sendable {
   let counters = RPCCounters()
   /// Connections and handlers of streaming calls.
   let open = OpenCount()
+  let load = ServerLoad()
   private let mailboxes: [ObjectIdentifier: LoopMailbox]
   private let state = Mutex(State())
 
@@ -36,24 +40,43 @@ final class ServerShared: Sendable {
     return mailbox
   }
 
-  func admit(_ connection: NIOLoopBound<ServerConnection>) -> Admission {
-    open.enter()
+  /// Finds a place for a connection, if need be by having another close.
+  func admit(_ connection: NIOLoopBound<ServerConnection>, _ card: ConnectionCard) -> Admission {
     counters.connectionOpened()
     let id = ObjectIdentifier(connection.value)
-    return state.withLock { state in
-      if state.isDraining { return .draining }
-      if state.connections.count >= limits.connections { return .full }
-      state.connections[id] = connection
-      return .admitted
+    let (admission, victim): (Admission, NIOLoopBound<ServerConnection>?) = state.withLock { state in
+      if state.isDraining || state.connections.count < limits.connections {
+        if !state.isDraining { state.connections[id] = (connection, card) }
+        return (state.isDraining ? refuse(&state, .draining) : .admitted, nil)
+      }
+      let cards = state.connections.lazy.map { (id: $0.key, card: $0.value.card) }
+      let now = NIODeadline.now()
+      guard let oldest = ConnectionCard.victim(among: cards, idleGrace: limits.idleGrace, now: now),
+        let victim = state.connections.removeValue(forKey: oldest)
+      else { return (refuse(&state, .full), nil) }
+      state.lingering += 1
+      state.connections[id] = (connection, card)
+      return (.admitted, victim.connection)
     }
+    if let victim {
+      counters.connectionEvicted()
+      mailbox(for: victim.eventLoop).post { victim.value.giveWay() }
+    }
+    return admission
+  }
+
+  private func refuse(_ state: inout sending State, _ admission: Admission) -> Admission {
+    state.lingering += 1
+    return state.lingering > limits.lingeringConnections ? .overfull : admission
   }
 
   /// Once for each connection that asked to be admitted.
   func left(_ connection: ServerConnection) {
     let id = ObjectIdentifier(connection)
-    state.withLock { _ = $0.connections.removeValue(forKey: id) }
+    state.withLock { state in
+      if state.connections.removeValue(forKey: id) == nil { state.lingering -= 1 }
+    }
     counters.connectionClosed()
-    open.leave()
   }
 
   /// Begins the drain: no connection is admitted any more, and each gets the letter.
@@ -68,7 +91,7 @@ final class ServerShared: Sendable {
   private func forEach(startingDrain: Bool, _ letter: @escaping @Sendable (ServerConnection) -> Void) {
     let connections = state.withLock { state in
       state.isDraining = state.isDraining || startingDrain
-      return Array(state.connections.values)
+      return state.connections.values.map(\.connection)
     }
     for connection in connections {
       mailbox(for: connection.eventLoop).post { letter(connection.value) }

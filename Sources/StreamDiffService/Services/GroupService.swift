@@ -75,7 +75,8 @@ public struct GroupService: Sendable {
     return [
       ("requests", rpc.callsTotal), ("requests_ok", rpc.callsOK),
       ("connections_open", UInt64(rpc.connectionsOpen)), ("connections_total", rpc.connectionsTotal),
-      ("connections_refused", rpc.connectionsRefused),
+      ("connections_refused", rpc.connectionsRefused), ("connections_evicted", rpc.connectionsEvicted),
+      ("calls_cut", rpc.callsCut),
       ("socket_bytes_received", rpc.bytesReceived), ("socket_bytes_sent", rpc.bytesSent),
     ]
   }

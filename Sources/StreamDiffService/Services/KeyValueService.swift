@@ -17,7 +17,7 @@ public struct KeyValueService: Sendable {
   /// Watch is not among them: a method that is not registered is UNIMPLEMENTED.
   public var router: RPCRouter {
     RPCRouter([
-      "/\(Self.name)/Get": .unary(get),
+      "/\(Self.name)/Get": .lookup(get),
       "/\(Self.name)/Put": .unary(put),
       "/\(Self.name)/Delete": .unary(delete),
       "/\(Self.name)/Scan": .stream(scan),

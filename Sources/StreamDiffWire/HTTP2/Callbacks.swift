@@ -114,13 +114,21 @@ private func receivedFrame(_ frame: UnsafePointer<nghttp2_frame>, _ state: State
   let id = StreamID(header.stream_id)
   switch UInt32(header.type) {
   case NGHTTP2_DATA.rawValue:
-    if hasFlag(header, NGHTTP2_FLAG_END_STREAM) { state.pointee.remoteEnded(id) }
+    if hasFlag(header, NGHTTP2_FLAG_END_STREAM) {
+      state.pointee.remoteEnded(id)
+    } else if header.length == frame.pointee.data.padlen {
+      state.pointee.counts.idle += 1
+    }
   case NGHTTP2_HEADERS.rawValue:
     state.pointee.receivedHeaders(id, isRequest: frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST)
     if hasFlag(header, NGHTTP2_FLAG_END_STREAM) { state.pointee.remoteEnded(id) }
   case NGHTTP2_SETTINGS.rawValue:
+    state.pointee.counts.idle += 1
     if !hasFlag(header, NGHTTP2_FLAG_ACK) { state.pointee.emit(.settings) }
+  case NGHTTP2_RST_STREAM.rawValue: state.pointee.counts.resets += 1
+  case NGHTTP2_WINDOW_UPDATE.rawValue, NGHTTP2_PRIORITY.rawValue: state.pointee.counts.idle += 1
   case NGHTTP2_PING.rawValue:
+    state.pointee.counts.idle += 1
     if hasFlag(header, NGHTTP2_FLAG_ACK) {
       let payload = withUnsafeBytes(of: frame.pointee.ping.opaque_data) { $0.loadUnaligned(as: UInt64.self) }
       state.pointee.emit(.pingAcknowledged(UInt64(bigEndian: payload)))

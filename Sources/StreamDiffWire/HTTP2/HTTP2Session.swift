@@ -48,8 +48,8 @@ public final class HTTP2Session {
     // Credit goes back when bytes were consumed, so that a slow reader slows the sender.
     nghttp2_option_set_no_auto_window_update(option, 1)
     nghttp2_option_set_no_closed_streams(option, 1)
-    nghttp2_option_set_stream_reset_rate_limit(
-      option, UInt64(settings.resetBurst), UInt64(settings.resetsPerSecond))
+    // The library's own limit would call it INTERNAL_ERROR; `FrameCounts` is what judges instead.
+    nghttp2_option_set_stream_reset_rate_limit(option, UInt64(Int32.max), UInt64(Int32.max))
     try check(
       role == .server
         ? nghttp2_session_server_new2(&handle, table, state, option)
@@ -123,6 +123,9 @@ public final class HTTP2Session {
 
   /// What happened since the last call, in order.
   public func takeEvents() -> [HTTP2Event] { state.pointee.takeEvents() }
+
+  /// What the peer sent since the last call that brought nothing.
+  public func takeFrameCounts() -> FrameCounts { exchange(&state.pointee.counts, with: FrameCounts()) }
 
   /// The next bytes for the socket: about `limit` of them, by whole frames.
   ///
@@ -233,7 +236,9 @@ public final class HTTP2Session {
 
   private func enqueue(_ bytes: ByteBuffer, prefix: MessagePrefix?, on id: StreamID) {
     guard let stream = writable(id) else { return }
+    let before = stream.pointee.queuedBytes
     stream.pointee.enqueue(bytes, prefix: prefix, highWater: state.pointee.settings.sendQueueHighWater)
+    state.pointee.queuedBytes += stream.pointee.queuedBytes - before
     resume(stream)
   }
 
@@ -263,7 +268,7 @@ public final class HTTP2Session {
   public func reset(_ id: StreamID, _ code: HTTP2ErrorCode) {
     guard let stream = state.pointee.stream(id), !stream.pointee.isReset else { return }
     stream.pointee.isReset = true
-    stream.pointee.discardQueue()
+    state.pointee.queuedBytes -= stream.pointee.discardQueue()
     _ = nghttp2_submit_rst_stream(handle, 0, id.rawValue, code.rawValue)
   }
 
@@ -283,6 +288,12 @@ public final class HTTP2Session {
 
   /// Bytes written and not sent yet.
   public func queuedBytes(on id: StreamID) -> Int { state.pointee.stream(id)?.pointee.queuedBytes ?? 0 }
+
+  /// The same over all streams.
+  public var queuedBytes: Int { state.pointee.queuedBytes }
+
+  /// Payload bytes that have left so far: while they stand still and some wait, the peer does not read.
+  public func sentBytes(on id: StreamID) -> UInt64 { state.pointee.stream(id)?.pointee.sentBytes ?? 0 }
 
   public func isOpen(_ id: StreamID) -> Bool { state.pointee.stream(id) != nil }
 

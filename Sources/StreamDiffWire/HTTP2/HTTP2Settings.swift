@@ -12,15 +12,12 @@ public struct HTTP2Settings: Hashable, Sendable {
   public var maxSentFrame = 256 << 10
   /// A header or trailer section, counted as RFC 9113 §6.5.2 does. Over it: 431 for that request.
   public var headerListBytes = 16 << 10
-  /// Resets a client may send at once: 1 500 quick cancels are honest…
-  public var resetBurst = 10_000
-  /// …and this many each second on end are still; above is the rapid-reset attack, cut by GOAWAY.
-  public var resetsPerSecond = 1_000
   /// Frames that break the rules of one stream only, over the life of a connection: an honest peer sends
   /// none, and each makes us reset a stream that the peer then no longer counts.
   public var invalidFrames = 1_000
   /// Frames of ours that wait to leave, DATA apart: a peer that makes us answer and never reads is cut.
-  public var outboundFrames = 16 << 10
+  /// A thousand calls owe three each, and cancelled ones stay until the socket takes them.
+  public var outboundFrames = 8 << 10
   /// A stream's queue at or over this is full: the writer waits…
   public var sendQueueHighWater = 1 << 20
   /// …until it has fallen to this (`HTTP2Event.writable`).

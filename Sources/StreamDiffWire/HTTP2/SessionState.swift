@@ -25,6 +25,9 @@ struct SessionState {
   private var recent: (id: StreamID, stream: Stream)?
   private var events: [HTTP2Event] = []
   var owed: [Owed] = []
+  var counts = FrameCounts()
+  /// Bytes of all streams that wait to be sent.
+  var queuedBytes = 0
   /// Connection credit for bytes that no one will consume.
   var creditOwed = 0
 
@@ -82,6 +85,7 @@ struct SessionState {
     recent = nil
     if headersOf == id { headersOf = nil }
     creditOwed += stream.pointee.unconsumed
+    queuedBytes -= stream.pointee.queuedBytes
     // Both ends may have ended before the reset for long trailers could leave.
     let reason = stream.pointee.hasLongHeaders ? .enhanceYourCalm : code
     if stream.pointee.isAnnounced { emit(.streamClosed(id, reason)) }
@@ -228,6 +232,8 @@ struct SessionState {
   /// - Returns: false to pause: the output is full.
   mutating func outputData(_ header: UnsafeRawBufferPointer, _ count: Int, of stream: Stream) -> Bool {
     output(header)
+    counts.sentData += 1
+    queuedBytes -= count
     let hasRoom = stream.pointee.dequeue(count, lowWater: settings.sendQueueLowWater) { slice in
       endScratchPiece()
       pieces.append(.shared(slice))

@@ -24,6 +24,8 @@ struct StreamState {
   var maximumFrame: Int
   /// Bytes handed out as events whose credit has not been returned.
   var unconsumed = 0
+  /// Payload that has left so far.
+  private(set) var sentBytes: UInt64 = 0
   /// The application knows the stream, and wants to hear of it.
   var isAnnounced: Bool
   var hasRemoteEnded = false
@@ -104,14 +106,17 @@ struct StreamState {
       left -= size
     }
     queuedBytes -= count
+    sentBytes += UInt64(count)
     guard isFull, queuedBytes <= lowWater else { return false }
     isFull = false
     return true
   }
 
   /// Forgets what was not sent.
-  mutating func discardQueue() {
+  /// - Returns: its bytes.
+  mutating func discardQueue() -> Int {
     queue.removeAll()
-    (queuedBytes, isTailOurs) = (0, false)
+    defer { (queuedBytes, isTailOurs) = (0, false) }
+    return queuedBytes
   }
 }

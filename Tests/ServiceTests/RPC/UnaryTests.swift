@@ -185,7 +185,7 @@ import Testing
   @Test("incomplete messages are bounded over a connection")
   func incomplete() async throws {
     var limits = RPCLimits()
-    limits.incompleteBytes = 1000
+    limits.heldBytes = 1000
     try await withRPC(Self.methods, limits: limits) { server, _ in
       let answer = try await RawRequest.send(
         RawRequest.grpc("/test.Test/Echo"), body: [0, 0, 0, 8, 0] + Array(repeating: 1, count: 1500),
