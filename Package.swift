@@ -76,6 +76,18 @@ let package = Package(
       ],
       swiftSettings: strict),
 
+    .target(
+      name: "Fuzzing",
+      dependencies: [
+        "StreamDiffCore", "StreamDiffWire", "StreamDiffStorage", "StreamDiffService",
+        .product(name: "NIOCore", package: "swift-nio"),
+      ],
+      path: "Tests/Fuzzing", swiftSettings: strict),
+    .executableTarget(
+      name: "fuzz-driver", dependencies: ["Fuzzing"], path: "Tests/FuzzDriver", swiftSettings: strict),
+    .testTarget(
+      name: "FuzzTests", dependencies: ["Fuzzing"], exclude: ["Found"], swiftSettings: strict),
+
     .testTarget(
       name: "CoreTests", dependencies: ["StreamDiffCore"],
       exclude: ["Merkle/golden.txt", "Sync/Transcripts"], swiftSettings: strict),

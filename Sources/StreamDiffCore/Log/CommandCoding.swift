@@ -117,6 +117,9 @@ private struct FieldReader {
     case let other: throw CommandError(.malformed, "session flag \(other)")
     }
     let firstOrdinal = Ordinal(try integer(bytes))
+    guard firstOrdinal <= .maximum else {
+      throw CommandError(.malformed, "first ordinal \(firstOrdinal.rawValue)")
+    }
     let count: UInt32 = try integer(bytes)
     let rest = try take(bytes.count - position, of: bytes)
     let operations: EncodedOperations

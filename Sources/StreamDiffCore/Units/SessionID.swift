@@ -32,6 +32,9 @@ public struct Ordinal: Hashable, Comparable, Sendable {
   public let rawValue: UInt64
   public init(_ rawValue: UInt64) { self.rawValue = rawValue }
   public static let zero = Ordinal(0)
+  /// Numbers from outside are refused beyond: no session ever has so many operations, and adding to
+  /// one that is not beyond never overflows.
+  public static let maximum = Ordinal(1 << 62)
   public static func < (lhs: Self, rhs: Self) -> Bool { lhs.rawValue < rhs.rawValue }
   public static func + (ordinal: Self, count: UInt64) -> Self { Self(ordinal.rawValue + count) }
   public static func - (end: Self, start: Self) -> UInt64 { end.rawValue - start.rawValue }

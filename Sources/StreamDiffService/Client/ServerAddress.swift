@@ -7,8 +7,9 @@ public struct ServerAddress: Hashable, Sendable, CustomStringConvertible {
 
   public init(host: String, port: Int) { (self.host, self.port) = (host, port) }
 
-  /// - Returns: nil for text that is no address.
+  /// - Returns: nil for text that is no address. Hosts are printable ASCII, as resolvers want them.
   public init?(_ text: some StringProtocol) {
+    guard text.utf8.allSatisfy({ 0x21...0x7e ~= $0 }) else { return nil }
     var host = text[...]
     var port = Self.defaultPort
     if let colon = text.lastIndex(of: ":"), !text[..<colon].contains(":") || text[..<colon].hasSuffix("]") {
@@ -18,7 +19,7 @@ public struct ServerAddress: Hashable, Sendable, CustomStringConvertible {
       (host, port) = (text[..<colon], number)
     }
     if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
-    guard !host.isEmpty, !host.contains("/"), !host.contains("[") else { return nil }
+    guard !host.isEmpty, !host.contains(where: { "/[]".contains($0) }) else { return nil }
     self.init(host: String(host), port: port)
   }
 

@@ -43,6 +43,13 @@ extension ProtoCoding {
     }
   }
 
+  static func ordinal(_ value: UInt64, _ field: StaticString) throws(WireError) -> Ordinal {
+    guard value <= Ordinal.maximum.rawValue else {
+      throw WireError(.malformed, "\(field) is \(value); no session gets beyond \(Ordinal.maximum.rawValue)")
+    }
+    return Ordinal(value)
+  }
+
   static func count(_ value: UInt64, _ field: StaticString) throws(WireError) -> Int {
     guard let count = Int(exactly: value) else {
       throw WireError(.malformed, "\(field) is \(value), more than can be counted")

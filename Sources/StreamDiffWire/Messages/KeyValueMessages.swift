@@ -86,7 +86,8 @@ public struct PutRequest: WireMessage {
         value: [UInt8](message.value),
         expectation: message.condition_case == STREAMDIFF__V1__PUT_REQUEST__CONDITION_EXPECTED
           ? try ProtoCoding.expectation(message.expected) : .any,
-        session: try ProtoCoding.session(message.session), ordinal: Ordinal(message.ordinal))
+        session: try ProtoCoding.session(message.session),
+        ordinal: try ProtoCoding.ordinal(message.ordinal, "ordinal"))
     }
   }
 
@@ -133,7 +134,8 @@ public struct DeleteRequest: WireMessage {
         keyspace: try ProtoCoding.string(message.keyspace, "keyspace"), key: [UInt8](message.key),
         expectation: message.condition_case == STREAMDIFF__V1__DELETE_REQUEST__CONDITION_EXPECTED
           ? try ProtoCoding.expectation(message.expected) : .any,
-        session: try ProtoCoding.session(message.session), ordinal: Ordinal(message.ordinal))
+        session: try ProtoCoding.session(message.session),
+        ordinal: try ProtoCoding.ordinal(message.ordinal, "ordinal"))
     }
   }
 

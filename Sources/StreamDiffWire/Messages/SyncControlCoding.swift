@@ -22,7 +22,7 @@ extension Hello {
     bytes = message.bytes
     index = LogIndex(message.index)
     salt = message.salt
-    lastOrdinal = Ordinal(message.last_ordinal)
+    lastOrdinal = try ProtoCoding.ordinal(message.last_ordinal, "last_ordinal")
     credit = message.credit
     isCompareOnly = message.compare_only != 0
   }
@@ -128,9 +128,10 @@ extension MessageArena {
 }
 
 extension Ack {
-  init(_ message: Streamdiff__V1__Ack) {
+  init(_ message: Streamdiff__V1__Ack) throws(WireError) {
     self.init(
-      ordinal: Ordinal(message.ordinal), index: LogIndex(message.index), conflicts: message.conflicts)
+      ordinal: try ProtoCoding.ordinal(message.ordinal, "ordinal"), index: LogIndex(message.index),
+      conflicts: message.conflicts)
   }
 
   func fill(_ message: inout Streamdiff__V1__Ack) {

@@ -29,7 +29,7 @@ extension SyncMessage: WireMessage {
         return .expand(try Expand(message.expand.pointee))
       case STREAMDIFF__V1__STREAM_DIFF_REQUEST__CONTROL_FRONTIER:
         return .frontier(try Frontier(message.frontier.pointee))
-      case STREAMDIFF__V1__STREAM_DIFF_REQUEST__CONTROL_ACK: return .ack(Ack(message.ack.pointee))
+      case STREAMDIFF__V1__STREAM_DIFF_REQUEST__CONTROL_ACK: return .ack(try Ack(message.ack.pointee))
       case STREAMDIFF__V1__STREAM_DIFF_REQUEST__CONTROL_SEAL_RESULT:
         return .sealResult(try SealResult(message.seal_result.pointee))
       default: return .hint(AdaptationHint(message.hint.pointee))
@@ -128,7 +128,8 @@ extension ChunkHeader {
       throw WireError(.unsupported, "codec \(message.codec.rawValue)")
     }
     self.init(
-      firstOrdinal: Ordinal(message.first_ordinal), plainLength: message.plain_length, codec: codec,
+      firstOrdinal: try ProtoCoding.ordinal(message.first_ordinal, "first_ordinal"),
+      plainLength: message.plain_length, codec: codec,
       isNewFrame: message.new_frame != 0, prefixLength: message.prefix_length,
       plainCRC: CRC32C(rawValue: message.plain_crc32c), wireCRC: CRC32C(rawValue: message.wire_crc32c))
   }

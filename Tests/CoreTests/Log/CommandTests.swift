@@ -54,7 +54,9 @@ struct CommandTests {
     "what a newer version wrote is told from damage",
     arguments: [
       ([2, 0], .unknown), ([1, 4], .unknown), ([1, 1, 1, 0x61, 3], .unknown), ([1, 3, 0], .malformed),
-      ([1, 3, 1, 0x2f], .malformed), ([1, 3, 2, 0xff, 0xfe], .malformed), ([], .malformed),
+      ([1, 3, 1, 0x2f], .malformed),
+      ([1, 2, 1, 0x61, 1, 0] + Array(repeating: 255, count: 8) + [0, 0, 0, 0], .malformed),
+      ([1, 3, 2, 0xff, 0xfe], .malformed), ([], .malformed),
     ] as [([UInt8], CommandError.Code)])
   func refusals(payload: [UInt8], code: CommandError.Code) {
     #expect { try Command(decoding: payload) } throws: { ($0 as? CommandError)?.code == code }

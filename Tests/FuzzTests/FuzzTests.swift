@@ -1,0 +1,50 @@
+import Foundation
+public import Fuzzing
+public import Testing
+
+@Suite("Bytes from outside")
+struct FuzzTests {
+  /// For each entry point, in `tools/test`; `tools/fuzz` runs millions.
+  static let executions = 2_000
+
+  @Test("never harm, from seeded samples on", arguments: EntryPoints.all)
+  func mutated(entry: EntryPoint) {
+    var campaign = Campaign(entry, found: FoundInputs.of(entry).map(\.bytes), seed: 1)
+    for _ in 0..<Self.executions {
+      let input = campaign.next()
+      do throws(LawBroken) {
+        campaign.saw(try entry.run(input), of: input)
+      } catch {
+        Issue.record("\(entry.name): \(error)\ninput, in base64: \(Data(input).base64EncodedString())")
+        return
+      }
+    }
+    #expect(campaign.observations > 1, "whatever the input, the same happens: the entry point is no test")
+  }
+
+  @Test("valid samples are understood", arguments: EntryPoints.all)
+  func seeds(entry: EntryPoint) throws {
+    for seed in entry.seeds() {
+      #expect(seed.count <= entry.maximumBytes, "\(entry.name): a seed is longer than the inputs made of it")
+      _ = try entry.run(seed)
+    }
+  }
+
+  @Test("the same seed makes the same inputs")
+  func replayable() {
+    let entry = EntryPoints.all[0]
+    var (one, other) = (Campaign(entry, seed: 7), Campaign(entry, seed: 7))
+    for _ in 0..<200 { #expect(one.next() == other.next()) }
+  }
+
+  @Test("what once did harm belongs to an entry point")
+  func found() {
+    for folder in FoundInputs.folders {
+      #expect(EntryPoints.named(folder) != nil, "Found/\(folder) names no entry point: nothing reads it")
+    }
+  }
+}
+
+extension EntryPoint: CustomTestStringConvertible {
+  public var testDescription: String { name }
+}
