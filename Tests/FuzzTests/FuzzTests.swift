@@ -5,7 +5,7 @@ public import Testing
 @Suite("Bytes from outside")
 struct FuzzTests {
   /// For each entry point, in `tools/test`; `tools/fuzz` runs millions.
-  static let executions = 2_000
+  static let executions = 5_000
 
   @Test("never harm, from seeded samples on", arguments: EntryPoints.all)
   func mutated(entry: EntryPoint) {

@@ -23,6 +23,11 @@ struct LogRecovery {
     // A killed process may have left renamed and written what it had not synced. From here on it counts,
     // so it is synced before anything is built on it.
     try fileSystem.syncDirectory(directory, .logRecovery)
+    if let last = generations.last, last > SegmentFile.maximumGeneration {
+      throw StorageError(
+        .damaged, path: directory + "/" + SegmentFile.name(of: last), offset: 0, "no log has so many segments"
+      )
+    }
     for (index, generation) in generations.enumerated() {
       guard index == 0 || generation == generations[index - 1] + 1 else {
         throw missing(generations[index - 1] + 1, "this segment of the log is missing; later ones exist")

@@ -62,19 +62,19 @@ struct RecordParser {
     remaining -= 1
     switch try integer(UInt8.self) {
     case 1:
-      let index = LogIndex(try integer())
-      let term = Term(try integer())
+      let index = try index()
+      let term = try term()
       let length = Int(try integer(UInt32.self))
       guard length <= body.count - position else { throw Malformed() }
       defer { position += length }
       return .entry(index: index, term: term, payload: position..<position + length)
     case 2:
-      let term = Term(try integer())
+      let term = try term()
       let vote = NodeID(try integer())
       return .hardState(HardState(term: term, vote: vote, commit: LogIndex(try integer())))
     case 3:
-      let from = LogIndex(try integer())
-      return .truncation(from: from, previousTerm: Term(try integer()))
+      let from = try index()
+      return .truncation(from: from, previousTerm: try term())
     case 4: return .seal(next: try integer())
     case 5: return try header()
     default: throw Malformed()
@@ -86,9 +86,21 @@ struct RecordParser {
     let format = try integer(UInt32.self)
     guard format == SegmentHeader.format else { throw Malformed(newerFormat: format) }
     let sectors = try integer(UInt32.self)
-    let first = LogIndex(try integer())
+    let first = try index()
     return .header(
-      SegmentHeader(sectors: sectors, firstIndex: first, previousTerm: Term(try integer())))
+      SegmentHeader(sectors: sectors, firstIndex: first, previousTerm: try term()))
+  }
+
+  private mutating func index() throws(Malformed) -> LogIndex {
+    let index = LogIndex(try integer())
+    guard index > .zero, index <= .maximum else { throw Malformed() }
+    return index
+  }
+
+  private mutating func term() throws(Malformed) -> Term {
+    let term = Term(try integer())
+    guard term <= .maximum else { throw Malformed() }
+    return term
   }
 
   private mutating func integer<T: FixedWidthInteger>(_ type: T.Type = UInt64.self) throws(Malformed) -> T {

@@ -8,6 +8,8 @@ struct SegmentFile {
   let header: SegmentHeader
 
   static let headerSectors: UInt32 = UInt32(Sector.perPage)
+  /// Names beyond are no log's: counting on from here never overflows.
+  static let maximumGeneration: UInt64 = 1 << 62
 
   var path: String { file.path }
 

@@ -31,7 +31,9 @@ final class SpareSegments: Sendable {
     var state = State()
     for name in names {
       let path = directory + "/" + name
-      guard name.hasPrefix("spare-"), let number = UInt64(name.dropFirst(6), radix: 16) else {
+      guard name.hasPrefix("spare-"), let number = UInt64(name.dropFirst(6), radix: 16),
+        number < SegmentFile.maximumGeneration
+      else {
         if name.hasPrefix("filling-") { try fileSystem.remove(path) }
         continue
       }

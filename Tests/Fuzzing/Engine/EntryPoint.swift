@@ -74,7 +74,7 @@ public struct Observation {
 
 /// Every entry point of the program.
 public enum EntryPoints {
-  public static let all: [EntryPoint] = core + wire + service
+  public static let all: [EntryPoint] = core + chunks + sync + wire + http2 + storage + service + adapters
 
   public static func named(_ name: String) -> EntryPoint? { all.first { $0.name == name } }
 }

@@ -34,7 +34,7 @@ extension EntryPoints {
       message = try M(decoding: ByteBuffer(bytes: input))
     } catch {
       try require([.malformed, .tooLarge, .unsupported].contains(error.code), "\(M.self): \(error)")
-      return seen.note("\(error.code)")
+      return seen.note(error.detail)
     }
     let again = message.encode()
     seen.note(count: again.readableBytes)

@@ -1,4 +1,4 @@
-import StreamDiffCore
+public import StreamDiffCore
 
 /// Keys of a directory keyspace.
 ///
@@ -9,8 +9,8 @@ import StreamDiffCore
 /// A path is relative, its components are separated by "/", and a directory's path ends in "/", so that a key
 /// tells a directory from a file. Keys sort so that a directory comes before what it holds, a record before
 /// its parts and those before the pieces: a receiver knows what it builds before the first byte arrives.
-struct DirectoryKey: Hashable {
-  enum Tail: Hashable {
+public struct DirectoryKey: Hashable {
+  public enum Tail: Hashable {
     case record
     case part(Digest)
     case piece(Digest)
@@ -23,14 +23,14 @@ struct DirectoryKey: Hashable {
   /// NAME_MAX of every file system that matters here.
   static let maximumNameBytes = 255
 
-  let path: [UInt8]
-  let tail: Tail
+  public let path: [UInt8]
+  public let tail: Tail
 
   /// Takes a key of the other side apart.
   ///
   /// - Throws: `.refused` for a path that is absolute, empty, too long, or has an empty, "." or ".."
   ///   component; `.malformed` for a key of another shape.
-  init(decoding key: Span<UInt8>) throws(AdapterError) {
+  public init(decoding key: Span<UInt8>) throws(AdapterError) {
     var end = 0
     while end < key.count, key[end] != 0 { end += 1 }
     guard end < key.count else { throw AdapterError(.malformed, "a key without a record or piece mark") }
@@ -82,14 +82,14 @@ struct DirectoryKey: Hashable {
   /// Whether the path is written as a directory's.
   static func isDirectory(_ path: [UInt8]) -> Bool { path.last == UInt8(ascii: "/") }
 
-  static func record(_ path: [UInt8]) -> [UInt8] {
+  public static func record(_ path: [UInt8]) -> [UInt8] {
     var key = path
     key.append(0)
     return key
   }
 
-  static func part(_ path: [UInt8], _ digest: Digest) -> [UInt8] { tagged(path, partTag, digest) }
-  static func piece(_ path: [UInt8], _ digest: Digest) -> [UInt8] { tagged(path, pieceTag, digest) }
+  public static func part(_ path: [UInt8], _ digest: Digest) -> [UInt8] { tagged(path, partTag, digest) }
+  public static func piece(_ path: [UInt8], _ digest: Digest) -> [UInt8] { tagged(path, pieceTag, digest) }
 
   private static func tagged(_ path: [UInt8], _ tag: UInt8, _ digest: Digest) -> [UInt8] {
     var key: [UInt8] = []

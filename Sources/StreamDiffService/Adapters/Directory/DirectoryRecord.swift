@@ -1,4 +1,4 @@
-import StreamDiffCore
+public import StreamDiffCore
 
 /// What a path is: the value under its record key.
 ///
@@ -10,12 +10,12 @@ import StreamDiffCore
 /// Integers are little-endian. At depth 0 the list names the file's pieces in order; at depth 1 it names
 /// parts, each of which is such a list of pieces (see PieceList). A link's mode is 0777. Flags are for what
 /// may be added beside the mode (times); a record with an unknown flag is refused.
-struct DirectoryRecord: Hashable, Sendable {
-  struct Item: Hashable, Sendable {
+public struct DirectoryRecord: Hashable, Sendable {
+  public struct Item: Hashable, Sendable {
     /// SHA-256 of the piece, or of the part's bytes.
-    var digest: Digest
+    public var digest: Digest
     /// Bytes of the piece, or of the part.
-    var length: Int
+    public var length: Int
 
     func append(to bytes: inout [UInt8]) {
       digest.append(to: &bytes)
@@ -23,7 +23,7 @@ struct DirectoryRecord: Hashable, Sendable {
     }
   }
 
-  enum Content: Hashable, Sendable {
+  public enum Content: Hashable, Sendable {
     case file(depth: UInt8, size: UInt64, items: [Item])
     case directory
     case link(target: [UInt8])
@@ -36,10 +36,10 @@ struct DirectoryRecord: Hashable, Sendable {
   static let maximumTargetBytes = 4096
   static let linkMode: UInt16 = 0o777
 
-  var mode: UInt16
-  var content: Content
+  public var mode: UInt16
+  public var content: Content
 
-  func encode() -> [UInt8] {
+  public func encode() -> [UInt8] {
     var bytes: [UInt8] = []
     switch content {
     case .file(let depth, let size, let items):
@@ -65,7 +65,7 @@ struct DirectoryRecord: Hashable, Sendable {
   }
 
   /// - Throws: `.malformed` for bytes that no `encode` gives, a list whose lengths do not add up included.
-  init(decoding bytes: [UInt8], path: [UInt8]) throws(AdapterError) {
+  public init(decoding bytes: [UInt8], path: [UInt8]) throws(AdapterError) {
     func malformed(_ what: String) -> AdapterError {
       AdapterError(.malformed, path: printable(path), "its record: \(what)")
     }

@@ -7,10 +7,10 @@ import StreamDiffCore
 /// file sends one part of the list and not the list. Parts are cut by content, so that an insertion moves
 /// nearby cuts only: after a piece the last nine bits of whose digest are zero (byte 31, then the low bit
 /// of byte 30), but not before `minimumPart` pieces and always at `maximumPart`.
-enum PieceList {
+public enum PieceList {
   static let inlineItems = 1024
   static let minimumPart = 256
-  static let maximumPart = 2048
+  public static let maximumPart = 2048
   /// A file of about 128 GiB: what is kept of it in memory is then some 450 MB.
   static let maximumPieces = 8 << 20
 
@@ -35,7 +35,7 @@ enum PieceList {
     return bytes[31] == 0 && bytes[30] & 1 == 0
   }
 
-  static func encode(_ pieces: ArraySlice<DirectoryRecord.Item>) -> [UInt8] {
+  public static func encode(_ pieces: ArraySlice<DirectoryRecord.Item>) -> [UInt8] {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(pieces.count * DirectoryRecord.itemBytes)
     for piece in pieces { piece.append(to: &bytes) }
@@ -43,7 +43,7 @@ enum PieceList {
   }
 
   /// - Returns: nil when the bytes are no list of pieces.
-  static func decode(part bytes: [UInt8]) -> [DirectoryRecord.Item]? {
+  public static func decode(part bytes: [UInt8]) -> [DirectoryRecord.Item]? {
     guard !bytes.isEmpty, bytes.count % DirectoryRecord.itemBytes == 0 else { return nil }
     let count = bytes.count / DirectoryRecord.itemBytes
     guard count <= maximumPart else { return nil }

@@ -3,17 +3,17 @@ import StreamDiffCore
 /// Parses one line of NDJSON: an object with `key` or `key_base64`, and `value` or `value_base64`, all
 /// strings, in any order, nothing else beside them. Strict as RFC 8259; appends the decoded key and value
 /// to a buffer.
-struct EntryLine {
-  struct Problem: Error {
+public struct EntryLine {
+  public struct Problem: Error {
     /// In bytes from the start of the line, the first is 1.
-    let column: Int
-    let reason: String
+    public let column: Int
+    public let reason: String
     var isTooLarge = false
   }
 
   /// Where key and value stand in the buffer, one right after the other.
-  private(set) var keyBytes = 0
-  private(set) var valueBytes = 0
+  public private(set) var keyBytes = 0
+  public private(set) var valueBytes = 0
 
   private let line: UnsafeRawBufferPointer
   private var place = 0
@@ -21,7 +21,7 @@ struct EntryLine {
   /// - Parameters:
   ///   - line: without its line feed; a carriage return at its end is white space.
   ///   - buffer: the key, then the value, are appended to it. After an error it holds parts of them.
-  init(_ line: UnsafeRawBufferPointer, into buffer: inout [UInt8]) throws(Problem) {
+  public init(_ line: UnsafeRawBufferPointer, into buffer: inout [UInt8]) throws(Problem) {
     self.line = line
     let start = buffer.count
     var (key, value): (Range<Int>?, Range<Int>?)
