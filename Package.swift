@@ -95,12 +95,15 @@ let package = Package(
       name: "WireTests",
       dependencies: ["StreamDiffWire", "StreamDiffCore", .product(name: "NIOCore", package: "swift-nio")],
       swiftSettings: strict),
+    .target(
+      name: "Simulator", dependencies: ["StreamDiffStorage"], path: "Tests/Simulator", swiftSettings: strict),
     .testTarget(
-      name: "StorageTests", dependencies: ["StreamDiffStorage", "StreamDiffCore"], swiftSettings: strict),
+      name: "StorageTests", dependencies: ["Simulator", "StreamDiffStorage", "StreamDiffCore"],
+      swiftSettings: strict),
     .testTarget(
       name: "ServiceTests",
       dependencies: [
-        "StreamDiffService", "StreamDiffWire", "StreamDiffStorage", "StreamDiffCore",
+        "Simulator", "StreamDiffService", "StreamDiffWire", "StreamDiffStorage", "StreamDiffCore",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOEmbedded", package: "swift-nio"),

@@ -20,6 +20,8 @@ public enum SyncPoint: String, CaseIterable, Hashable, Sendable {
   case replacedFileDirectory
   /// The directory in which another was created.
   case createdDirectory
+  /// The state's files, before the log that they cover is dropped.
+  case stateFlush
 }
 
 public enum FileMode: Hashable, Sendable {

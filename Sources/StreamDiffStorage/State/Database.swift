@@ -5,26 +5,31 @@ import CRocksDB
 ///
 /// Debian's build asserts that no iterator or snapshot outlives the database: both hold this object, and
 /// it closes when the last of them goes. All calls may come from any thread.
-final class Database: @unchecked Sendable {  // RocksDB locks inside; all our fields are constant
-  struct Configuration {
-    var writeBufferBytes: Int
-    var cacheBytes: Int
+// RocksDB locks inside; all our fields are constant.
+package final class Database: StateEngine, @unchecked Sendable {
+  package struct Configuration: Sendable {
+    package var writeBufferBytes: Int
+    package var cacheBytes: Int
     /// As the measurements below chose; tests may choose otherwise.
-    var compresses = true
+    package var compresses = true
+
+    package init(writeBufferBytes: Int, cacheBytes: Int, compresses: Bool = true) {
+      self.writeBufferBytes = writeBufferBytes
+      self.cacheBytes = cacheBytes
+      self.compresses = compresses
+    }
   }
 
-  let path: String
+  package let path: String
   let handle: OpaquePointer
   private let options: OpaquePointer
   private let writeOptions: OpaquePointer
-  /// Reads of the latest state.
-  let readOptions: OpaquePointer
-  /// The same, as far as memory holds what they need.
-  let cachedReadOptions: OpaquePointer
+  private let readOptions: OpaquePointer
+  private let cachedReadOptions: OpaquePointer
 
-  init(opening path: String, _ configuration: Configuration) throws(StorageError) {
+  package init(opening path: String, _ configuration: Configuration) throws(StorageError) {
     self.path = path
-    let options = Self.options(configuration)
+    let options = try Self.options(configuration, path)
     self.options = options
     do throws(StorageError) {
       handle = try Self.check(path) { rocksdb_open(options, path, $0) }.unwrapped(path)
@@ -51,8 +56,22 @@ final class Database: @unchecked Sendable {  // RocksDB locks inside; all our fi
   /// `kBlockCacheTier` of `rocksdb::ReadTier`.
   private static let blockCacheTier: CInt = 1
 
-  private static func options(_ configuration: Configuration) -> OpaquePointer {
+  private static func options(
+    _ configuration: Configuration, _ path: String
+  ) throws(StorageError) -> OpaquePointer {
+    let defaults: OpaquePointer = rocksdb_options_create()
+    defer { rocksdb_options_destroy(defaults) }
     let options: OpaquePointer = rocksdb_options_create()
+    // A flush that failed is final: not tried again behind our back, and not on the way out either.
+    do throws(StorageError) {
+      try check(path) {
+        rocksdb_get_options_from_string(
+          defaults, "max_bgerror_resume_count=0;avoid_flush_during_shutdown=true", options, $0)
+      }
+    } catch {
+      rocksdb_options_destroy(options)
+      throw error
+    }
     rocksdb_options_set_create_if_missing(options, 1)
     rocksdb_options_set_write_buffer_size(options, configuration.writeBufferBytes)
     // One is written while the other goes to disk.
@@ -112,31 +131,24 @@ final class Database: @unchecked Sendable {  // RocksDB locks inside; all our fi
 
   // MARK: Calls
 
-  func write(_ batch: WriteBatch) throws(StorageError) {
+  package var latest: any EngineReads { DatabaseReads(self, readOptions) }
+  package var cached: any EngineReads { DatabaseReads(self, cachedReadOptions) }
+  package func snapshot() -> any EngineReads { DatabaseReads(self, at: DatabaseSnapshot(of: self)) }
+  package func makeBatch() -> any EngineBatch { WriteBatch() }
+
+  package func write(_ batch: any EngineBatch) throws(StorageError) {
+    guard let batch = batch as? WriteBatch else { preconditionFailure("a batch of another engine") }
     try Self.check(path) { rocksdb_write(handle, writeOptions, batch.handle, $0) }
   }
 
-  /// Puts everything written so far on disk, and waits for it.
-  func flush() throws(StorageError) {
+  package func flush(_ point: SyncPoint) throws(StorageError) {
     let options: OpaquePointer = rocksdb_flushoptions_create()
     defer { rocksdb_flushoptions_destroy(options) }
-    try Self.check(path) { rocksdb_flush(handle, options, $0) }
-  }
-
-  /// Reads one record and lends its value.
-  /// - Returns: `nil` when there is none.
-  func get<R>(
-    _ key: UnsafeRawBufferPointer, _ options: OpaquePointer,
-    _ body: (UnsafeRawBufferPointer) throws(StorageError) -> R
-  ) throws(StorageError) -> R? {
-    let slice = try Self.check(path) {
-      rocksdb_get_pinned(handle, options, key.baseAddress?.assumingMemoryBound(to: CChar.self), key.count, $0)
+    do {
+      try Self.check(path) { rocksdb_flush(handle, options, $0) }
+    } catch {
+      throw StorageError(error.code, path: path, "flush (\(point.rawValue)): \(error.detail)")
     }
-    guard let slice else { return nil }
-    defer { rocksdb_pinnableslice_destroy(slice) }
-    var count = 0
-    let value = rocksdb_pinnableslice_value(slice, &count)
-    return try body(UnsafeRawBufferPointer(start: value, count: count))
   }
 
   /// Runs a call that reports failure through its last argument.

@@ -3,7 +3,7 @@ public import StreamDiffCore
 /// Reads digest records of one keyspace, from a frozen state or from the batch under construction on
 /// top of the store. Make one where it is needed: it holds files of the state while it lives.
 public final class DigestCursor {
-  private let iterator: DatabaseIterator
+  private let iterator: any EngineIterator
   private let keyspace: UInt32
   private let path: String
   private var key: StoreKeyBuffer
@@ -11,7 +11,7 @@ public final class DigestCursor {
   private let overlay: [(key: [UInt8], record: StoredDigest?)]
 
   init(
-    _ iterator: DatabaseIterator, keyspace: UInt32, path: String,
+    _ iterator: any EngineIterator, keyspace: UInt32, path: String,
     overlay: [(key: [UInt8], record: StoredDigest?)] = []
   ) {
     self.iterator = iterator

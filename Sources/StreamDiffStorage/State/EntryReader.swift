@@ -2,13 +2,11 @@ import StreamDiffCore
 
 /// Point reads of one keyspace, each value checked against its digest.
 struct EntryReader {
-  private let database: Database
-  private let options: OpaquePointer
+  private let reads: any EngineReads
   private let keyspace: KeyspaceRecord
 
-  init(_ database: Database, _ options: OpaquePointer, _ keyspace: KeyspaceRecord) {
-    self.database = database
-    self.options = options
+  init(_ reads: any EngineReads, _ keyspace: KeyspaceRecord) {
+    self.reads = reads
     self.keyspace = keyspace
   }
 
@@ -16,10 +14,10 @@ struct EntryReader {
     var buffer = StoreKeyBuffer(.entries, keyspace.id)
     return try key.withBytes { (key) throws(StorageError) in
       let value = try buffer.with(key) { (stored) throws(StorageError) in
-        try database.get(stored, options) { (entry) throws(StorageError) in
+        try reads.get(stored) { (entry) throws(StorageError) in
           var hash = SHA256()
           guard let value = StoredEntry.value(in: entry, of: key, using: &hash) else {
-            throw .mismatch(key, in: keyspace, path: database.path)
+            throw .mismatch(key, in: keyspace, path: reads.path)
           }
           return Array(value)
         }
@@ -28,9 +26,9 @@ struct EntryReader {
       // Absence counts only when nothing says otherwise; the filters make it cheap to ask.
       buffer.set(.digests, keyspace.id)
       let isPresent = try buffer.with(key) { (stored) throws(StorageError) in
-        try database.get(stored, options) { _ in true } ?? false
+        try reads.get(stored) { _ in true } ?? false
       }
-      guard !isPresent else { throw .mismatch(key, in: keyspace, path: database.path) }
+      guard !isPresent else { throw .mismatch(key, in: keyspace, path: reads.path) }
       return nil
     }
   }

@@ -2,7 +2,7 @@ import StreamDiffCore
 
 /// Walks the entries of a keyspace; each value lent was checked against its digest.
 struct EntryScanner: ~Copyable {
-  private let iterator: DatabaseIterator
+  private let iterator: any EngineIterator
   private let keyspace: KeyspaceRecord
   private let path: String
   private var buffer: StoreKeyBuffer
@@ -12,7 +12,7 @@ struct EntryScanner: ~Copyable {
   /// Steps worth taking before a search: a search costs about as much as ten.
   private static let stepsBeforeSeek = 6
 
-  init(_ iterator: DatabaseIterator, keyspace: KeyspaceRecord, path: String) {
+  init(_ iterator: any EngineIterator, keyspace: KeyspaceRecord, path: String) {
     self.iterator = iterator
     self.keyspace = keyspace
     self.path = path

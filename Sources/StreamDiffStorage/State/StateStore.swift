@@ -28,7 +28,7 @@ public final class StateStore: Sendable {
 
   struct Published: Sendable {
     /// `nil` once closed.
-    var database: Database?
+    var engine: (any StateEngine)?
     var applied: LogIndex
     var term: Term
     var keyspaces: [KeyspaceName: KeyspaceRecord]
@@ -44,8 +44,8 @@ public final class StateStore: Sendable {
   /// Held from a batch's write until it is published, so that a view sees both or neither.
   private let commits = Mutex<Void>(())
 
-  init(_ database: Database, _ state: Published) {
-    path = database.path
+  init(_ engine: any StateEngine, _ state: Published) {
+    path = engine.path
     (recoveredIndex, recoveredTerm) = (state.applied, state.term)
     published = Mutex(state)
   }
@@ -53,7 +53,7 @@ public final class StateStore: Sendable {
   public var appliedIndex: LogIndex { published.withLock { $0.applied } }
   public var appliedTerm: Term { published.withLock { $0.term } }
 
-  /// Bytes of batches since the last `flush`, RocksDB's own flushes not counted: how much log a
+  /// Bytes of batches since the last `flush`, the engine's own flushes not counted: how much log a
   /// restart would replay at most.
   public var unflushedBytes: Int { published.withLock { $0.unflushedBytes } }
 
@@ -70,8 +70,8 @@ public final class StateStore: Sendable {
 
   /// Begins a batch on top of what is committed.
   public func transaction() throws(StorageError) -> StateStoreTransaction {
-    let (database, state) = try current()
-    return StateStoreTransaction(database, keyspaces: state.keyspaces, trees: state.trees)
+    let (engine, state) = try current()
+    return StateStoreTransaction(engine, keyspaces: state.keyspaces, trees: state.trees)
   }
 
   /// Makes a batch visible, all of it at once.
@@ -87,7 +87,7 @@ public final class StateStore: Sendable {
     defer { transaction.finish() }
     do throws(StorageError) {
       try commits.withLock { (_) throws(StorageError) in
-        try transaction.database.write(batch)
+        try transaction.engine.write(batch)
         let former = published.withLock { state in
           let former = state
           precondition(index >= state.applied, "applied moved back: \(state.applied) to \(index)")
@@ -100,8 +100,7 @@ public final class StateStore: Sendable {
         withExtendedLifetime(former) {}
       }
     } catch {
-      // RocksDB refuses all writes after a failed one; so do we, until reopened.
-      published.withLock { $0.database = nil }
+      letGo()
       throw error
     }
   }
@@ -110,16 +109,32 @@ public final class StateStore: Sendable {
   /// - Returns: an index that is covered. The log up to it may go.
   public func flush() throws(StorageError) -> LogIndex {
     // Noted before the flush begins: what commits meanwhile may or may not be covered.
-    let (database, state) = try current()
-    try database.flush()
+    let (engine, state) = try current()
+    do throws(StorageError) {
+      try engine.flush(.stateFlush)
+    } catch {
+      letGo()
+      throw error
+    }
     published.withLock { $0.unflushedBytes -= state.unflushedBytes }
     return state.applied
   }
 
-  /// Flushes and lets go of the database, which closes with the last view. Later calls throw `.closed`.
+  /// Flushes and lets go of the engine, which closes with the last view. Later calls throw `.closed`.
   public func close() throws(StorageError) {
     _ = try flush()
-    published.withLock { $0.database = nil }
+    letGo()
+  }
+
+  /// A failed write or flush is final: nothing is tried again, here or by the engine, until the state is
+  /// opened anew. The engine closes with the last view.
+  private func letGo() {
+    // Freed outside the lock: closing an engine takes its time.
+    let former = published.withLock { state in
+      defer { state.engine = nil }
+      return state.engine
+    }
+    withExtendedLifetime(former) {}
   }
 
   // MARK: Reading
@@ -129,12 +144,12 @@ public final class StateStore: Sendable {
   public func get(
     _ key: [UInt8], in name: KeyspaceName, blocking: Bool = true
   ) throws(StorageError) -> ReadResult {
-    let (database, applied, keyspace) = published.withLock { ($0.database, $0.applied, $0.keyspaces[name]) }
-    guard let database else { throw closed }
+    let (engine, applied, keyspace) = published.withLock { ($0.engine, $0.applied, $0.keyspaces[name]) }
+    guard let engine else { throw closed }
     guard let keyspace else { return .absent(applied) }
-    let options = blocking ? database.readOptions : database.cachedReadOptions
+    let reads = blocking ? engine.latest : engine.cached
     do throws(StorageError) {
-      guard let value = try EntryReader(database, options, keyspace).get(key) else { return .absent(applied) }
+      guard let value = try EntryReader(reads, keyspace).get(key) else { return .absent(applied) }
       return .found(value, applied)
     } catch {
       switch error.code {
@@ -145,23 +160,22 @@ public final class StateStore: Sendable {
     }
     // A commit between the two reads makes them disagree; at one snapshot they must not.
     guard blocking else { return .wouldBlock }
-    let snapshot = DatabaseSnapshot(of: database)
-    let value = try EntryReader(database, snapshot.readOptions, keyspace).get(key)
+    let value = try EntryReader(engine.snapshot(), keyspace).get(key)
     return value.map { .found($0, applied) } ?? .absent(applied)
   }
 
   /// Freezes the state as it is between two commits. Waits for a commit that is under way.
   public func view() throws(StorageError) -> StateView {
     try commits.withLock { (_) throws(StorageError) in
-      let (database, state) = try current()
-      return StateView(DatabaseSnapshot(of: database), state)
+      let (engine, state) = try current()
+      return StateView(engine.snapshot(), state)
     }
   }
 
-  private func current() throws(StorageError) -> (Database, Published) {
+  private func current() throws(StorageError) -> (any StateEngine, Published) {
     let state = published.withLock { $0 }
-    guard let database = state.database else { throw closed }
-    return (database, state)
+    guard let engine = state.engine else { throw closed }
+    return (engine, state)
   }
 
   private var closed: StorageError {

@@ -10,40 +10,46 @@ extension StateStore {
       Database.Configuration(
         writeBufferBytes: options.writeBufferBytes, cacheBytes: options.cacheBytes,
         compresses: options.compresses))
-    try checkFormat(of: database)
-    let (applied, term) = try readApplied(database)
-    let keyspaces = try readKeyspaces(database)
-    var trees: [UInt32: MerkleTree] = [:]
-    for record in keyspaces.values { trees[record.id] = try readTree(of: record, database) }
-    return StateStore(
-      database,
-      Published(database: database, applied: applied, term: term, keyspaces: keyspaces, trees: trees))
+    return try open(on: database)
   }
 
-  private static func checkFormat(of database: Database) throws(StorageError) {
+  /// The state in an engine that nobody else uses.
+  public static func open(on engine: any StateEngine) throws(StorageError) -> StateStore {
+    try checkFormat(of: engine)
+    let reads = engine.latest
+    let (applied, term) = try readApplied(reads)
+    let keyspaces = try readKeyspaces(reads)
+    var trees: [UInt32: MerkleTree] = [:]
+    for record in keyspaces.values { trees[record.id] = try readTree(of: record, reads) }
+    return StateStore(
+      engine,
+      Published(engine: engine, applied: applied, term: term, keyspaces: keyspaces, trees: trees))
+  }
+
+  private static func checkFormat(of engine: any StateEngine) throws(StorageError) {
     let format: UInt32? = try StoreKey.format.withBytes { (key) throws(StorageError) in
-      try database.get(key, database.readOptions) { StoredInteger.read($0, at: 0) ?? 0 }
+      try engine.latest.get(key) { StoredInteger.read($0, at: 0) ?? 0 }
     }
     switch format {
     case StoreKey.currentFormat: return
     case nil:
-      let batch = WriteBatch()
+      let batch = engine.makeBatch()
       batch.put(StoreKey.format, StoredInteger.bytes(StoreKey.currentFormat))
-      try database.write(batch)
+      try engine.write(batch)
     case let format? where format > StoreKey.currentFormat:
       throw StorageError(
-        .newerFormat, path: database.path,
+        .newerFormat, path: engine.path,
         "state format \(format), this release knows \(StoreKey.currentFormat)")
-    default: throw StorageError(.damaged, path: database.path, "the record of the state's format")
+    default: throw StorageError(.damaged, path: engine.path, "the record of the state's format")
     }
   }
 
-  private static func readApplied(_ database: Database) throws(StorageError) -> (LogIndex, Term) {
+  private static func readApplied(_ reads: any EngineReads) throws(StorageError) -> (LogIndex, Term) {
     let applied = try StoreKey.applied.withBytes { (key) throws(StorageError) in
-      try database.get(key, database.readOptions) { (value) throws(StorageError) in
+      try reads.get(key) { (value) throws(StorageError) in
         guard let index: UInt64 = StoredInteger.read(value, at: 0),
           let term: UInt64 = StoredInteger.read(value, at: 8)
-        else { throw StorageError(.damaged, path: database.path, "the record of the applied index") }
+        else { throw StorageError(.damaged, path: reads.path, "the record of the applied index") }
         return (LogIndex(index), Term(term))
       }
     }
@@ -51,16 +57,16 @@ extension StateStore {
   }
 
   private static func readKeyspaces(
-    _ database: Database
+    _ reads: any EngineReads
   ) throws(StorageError) -> [KeyspaceName: KeyspaceRecord] {
     var keyspaces: [KeyspaceName: KeyspaceRecord] = [:]
-    let iterator = DatabaseIterator(database)
+    let iterator = reads.iterator()
     StoreKey.keyspaces.withBytes { iterator.seek($0) }
     while iterator.isValid, iterator.key.starts(with: StoreKey.keyspaces) {
       let name = String(decoding: iterator.key.dropFirst(StoreKey.keyspaces.count), as: UTF8.self)
       guard let name = KeyspaceName(name), let id: UInt32 = StoredInteger.read(iterator.value, at: 0),
         iterator.value.count == 5, let kind = KeyspaceKind(rawValue: iterator.value[4])
-      else { throw StorageError(.damaged, path: database.path, "the record of keyspace \(name)") }
+      else { throw StorageError(.damaged, path: reads.path, "the record of keyspace \(name)") }
       keyspaces[name] = KeyspaceRecord(id: id, name: name, kind: kind)
       iterator.next()
     }
@@ -69,16 +75,16 @@ extension StateStore {
   }
 
   private static func readTree(
-    of keyspace: KeyspaceRecord, _ database: Database
+    of keyspace: KeyspaceRecord, _ reads: any EngineReads
   ) throws(StorageError) -> MerkleTree {
     var leaves: [MerkleTree.LeafRecord] = []
-    let iterator = DatabaseIterator(database)
+    let iterator = reads.iterator()
     StoreKey.prefix(.leaves, keyspace.id).withBytes { iterator.seek($0) }
     while iterator.isValid, let lower = iterator.key.withinArea(.leaves, keyspace.id) {
       let lower = Array(lower)
       let leaf = iterator.value.withSpan { MerkleTree.LeafRecord(lower: lower, encoded: $0) }
       guard let leaf, !leaves.isEmpty || lower.isEmpty else {
-        throw StorageError(.damaged, path: database.path, "a Merkle leaf of keyspace \(keyspace.name)")
+        throw StorageError(.damaged, path: reads.path, "a Merkle leaf of keyspace \(keyspace.name)")
       }
       leaves.append(leaf)
       iterator.next()

@@ -12,9 +12,9 @@ public import StreamDiffCore
 /// Nothing of it is visible before `StateStore.commit`; a
 /// transaction that is let go changes nothing. Belongs to the apply thread; one at a time.
 public final class StateStoreTransaction: StateTransaction {
-  /// `nil` once committed: a batch that is done does not keep the database open.
-  private var open: Database?
-  private let batch = WriteBatch()
+  /// `nil` once committed: a batch that is done does not keep the engine open.
+  private var open: (engine: any StateEngine, reads: any EngineReads)?
+  private let batch: any EngineBatch
   private(set) var keyspaces: [KeyspaceName: KeyspaceRecord]
   private(set) var trees: [UInt32: MerkleTree]
   private var overlay = DigestOverlay()
@@ -27,15 +27,22 @@ public final class StateStoreTransaction: StateTransaction {
   /// Bytes of the batch so far, about: what bounds its memory.
   public var byteCount: Int { batch.byteCount + 128 * (overlay.count + leaves.count) }
 
-  init(_ database: Database, keyspaces: [KeyspaceName: KeyspaceRecord], trees: [UInt32: MerkleTree]) {
-    open = database
+  init(_ engine: any StateEngine, keyspaces: [KeyspaceName: KeyspaceRecord], trees: [UInt32: MerkleTree]) {
+    open = (engine, engine.latest)
+    batch = engine.makeBatch()
     self.keyspaces = keyspaces
     self.trees = trees
   }
 
-  var database: Database {
+  var engine: any StateEngine {
     guard let open else { preconditionFailure("the transaction was committed") }
-    return open
+    return open.engine
+  }
+
+  /// What is committed.
+  private var reads: any EngineReads {
+    guard let open else { preconditionFailure("the transaction was committed") }
+    return open.reads
   }
 
   func finish() { open = nil }
@@ -64,9 +71,9 @@ public final class StateStoreTransaction: StateTransaction {
       }
       digestKey.set(.digests, keyspace.id)
       return try digestKey.with(key) { (stored) throws(StorageError) in
-        try database.get(stored, database.readOptions) { (value) throws(StorageError) in
+        try reads.get(stored) { (value) throws(StorageError) in
           guard let record = StoredDigest(value) else {
-            throw StorageError(.damaged, path: database.path, "digest record of \(value.count) bytes")
+            throw StorageError(.damaged, path: reads.path, "digest record of \(value.count) bytes")
           }
           return record.digest
         }
@@ -94,7 +101,7 @@ public final class StateStoreTransaction: StateTransaction {
     guard var tree = trees[keyspace.id] else { preconditionFailure("no keyspace \(keyspace.id)") }
     if !tree.isClean {
       var cursor = DigestCursor(
-        DatabaseIterator(database), keyspace: keyspace.id, path: database.path,
+        reads.iterator(), keyspace: keyspace.id, path: reads.path,
         overlay: overlay.changes(in: keyspace.id))
       let changes = try tree.refresh(reading: &cursor)
       let prefix = StoreKey.prefix(.leaves, keyspace.id)
@@ -107,7 +114,7 @@ public final class StateStoreTransaction: StateTransaction {
 
   /// Completes the batch. Each area of the keyspace in one run: RocksDB finds the place of a record beside
   /// the one before it without a search (4 µs of CPU a put instead of 9 where keys rise).
-  func seal(appliedIndex index: LogIndex, term: Term) -> WriteBatch {
+  func seal(appliedIndex index: LogIndex, term: Term) -> any EngineBatch {
     overlay.forEach { key, keyspace, record in
       digestKey.set(.digests, keyspace)
       digestKey.with(key) { stored in

@@ -2,18 +2,16 @@ public import StreamDiffCore
 import Synchronization
 
 /// The state frozen at one applied index. Reading it disturbs nobody; holding it keeps superseded records
-/// on disk and the database open, so let go of it when the work is done.
+/// on disk and the engine open, so let go of it when the work is done.
 public final class StateView: Sendable {
   public let index: LogIndex
   public let term: Term
-  private let snapshot: DatabaseSnapshot
+  private let reads: any EngineReads
   private let records: [KeyspaceName: KeyspaceRecord]
   private let trees: Mutex<[UInt32: MerkleTree]>
 
-  private var database: Database { snapshot.database }
-
-  init(_ snapshot: DatabaseSnapshot, _ state: StateStore.Published) {
-    self.snapshot = snapshot
+  init(_ reads: any EngineReads, _ state: StateStore.Published) {
+    self.reads = reads
     (index, term) = (state.applied, state.term)
     records = state.keyspaces
     trees = Mutex(state.trees)
@@ -45,7 +43,7 @@ public final class StateView: Sendable {
 
   /// Reads digest records; use and release it within one piece of work.
   public func cursor(of keyspace: KeyspaceRecord) -> DigestCursor {
-    DigestCursor(DatabaseIterator(database, at: snapshot), keyspace: keyspace.id, path: database.path)
+    DigestCursor(reads.iterator(), keyspace: keyspace.id, path: reads.path)
   }
 
   /// Digest records of several ranges, one range after another.
@@ -66,7 +64,7 @@ public final class StateView: Sendable {
 
   /// - Returns: the value, checked against its digest; `nil` when the key is absent.
   public func get(_ key: [UInt8], in keyspace: KeyspaceRecord) throws(StorageError) -> [UInt8]? {
-    try EntryReader(database, snapshot.readOptions, keyspace).get(key)
+    try EntryReader(reads, keyspace).get(key)
   }
 
   /// Values of many keys, each checked against its digest.
@@ -114,7 +112,7 @@ public final class StateView: Sendable {
   }
 
   private func entryScanner(of keyspace: KeyspaceRecord) -> EntryScanner {
-    EntryScanner(DatabaseIterator(database, at: snapshot), keyspace: keyspace, path: database.path)
+    EntryScanner(reads.iterator(), keyspace: keyspace, path: reads.path)
   }
 }
 

@@ -1,12 +1,10 @@
 import CRocksDB
 
-/// Changes that become visible, and later durable, together.
-final class WriteBatch {
+final class WriteBatch: EngineBatch {
   let handle: OpaquePointer = rocksdb_writebatch_create()
 
   deinit { rocksdb_writebatch_destroy(handle) }
 
-  /// Bytes as they will be written.
   var byteCount: Int {
     var size = 0
     _ = rocksdb_writebatch_data(handle, &size)
@@ -17,7 +15,6 @@ final class WriteBatch {
     rocksdb_writebatch_put(handle, key.characters, key.count, value.characters, value.count)
   }
 
-  /// Puts a value that comes in two parts.
   func put(_ key: UnsafeRawBufferPointer, _ head: UnsafeRawBufferPointer, _ rest: UnsafeRawBufferPointer) {
     var (keyStart, keySize) = (key.characters, key.count)
     withUnsafeTemporaryAllocation(of: UnsafePointer<CChar>?.self, capacity: 2) { parts in
@@ -32,14 +29,8 @@ final class WriteBatch {
   func delete(_ key: UnsafeRawBufferPointer) {
     rocksdb_writebatch_delete(handle, key.characters, key.count)
   }
-
-  func put(_ key: [UInt8], _ value: [UInt8]) {
-    key.withBytes { key in value.withBytes { put(key, $0) } }
-  }
-
-  func delete(_ key: [UInt8]) { key.withBytes { delete($0) } }
 }
 
 extension UnsafeRawBufferPointer {
-  fileprivate var characters: UnsafePointer<CChar>? { baseAddress?.assumingMemoryBound(to: CChar.self) }
+  var characters: UnsafePointer<CChar>? { baseAddress?.assumingMemoryBound(to: CChar.self) }
 }

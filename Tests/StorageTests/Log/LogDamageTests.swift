@@ -1,3 +1,4 @@
+import Simulator
 import StreamDiffCore
 import StreamDiffStorage
 import Testing

@@ -1,4 +1,5 @@
 import Foundation
+import Simulator
 import StreamDiffCore
 import StreamDiffStorage
 import Testing
@@ -35,29 +36,6 @@ struct StateStoreTests {
   private let directory = TemporaryDirectory()
 
   private func open() throws(StorageError) -> StateStore { try StateStore.open(directory.path + "/state") }
-
-  /// The files as a crash of the process and the machine would leave them: nothing flushed on the way out.
-  private func crashCopy(_ name: String) throws -> String {
-    let (state, copy) = (directory.path + "/state", directory.path + "/" + name)
-    let files = FileManager.default
-    func manifest() throws -> [String: Int] {
-      var sizes: [String: Int] = [:]
-      for name in try files.contentsOfDirectory(atPath: state) {
-        sizes[name] = try files.attributesOfItem(atPath: state + "/" + name)[.size] as? Int
-      }
-      return sizes
-    }
-    // A copy is one moment of the directory only if no compaction ended while it was made.
-    for _ in 0..<100 {
-      try? files.removeItem(atPath: copy)
-      guard let before = try? manifest(), (try? files.copyItem(atPath: state, toPath: copy)) != nil,
-        (try? manifest()) == before
-      else { continue }
-      try files.removeItem(atPath: copy + "/LOCK")
-      return copy
-    }
-    throw StorageError(.io, path: state, "no quiet moment")
-  }
 
   @Test("an empty store is at index zero and knows no keyspace")
   func empty() throws {
@@ -233,7 +211,8 @@ struct StateStoreTests {
         #expect(try refresh.position(of: keyspace) == expectedPosition(content))
         try current.commit(refresh, appliedIndex: index, term: Term(1))
       case 3:
-        let crashed = try StateStore.open(try crashCopy("crash \(round)"))
+        let crashed = try StateStore.open(
+          try crashCopy(of: directory.path + "/state", as: directory.path + "/crash \(round)"))
         #expect(crashed.recoveredIndex >= flushed && crashed.recoveredIndex <= index)
         let expected = try #require(history[crashed.recoveredIndex])
         let view = try crashed.view()

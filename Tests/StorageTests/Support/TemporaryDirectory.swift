@@ -1,4 +1,5 @@
 import Foundation
+import StreamDiffStorage
 
 /// A directory of its own for one test, removed with it.
 final class TemporaryDirectory: Sendable {
@@ -12,17 +13,27 @@ final class TemporaryDirectory: Sendable {
   deinit { try? FileManager.default.removeItem(atPath: path) }
 }
 
-/// Numbers that a seed determines (SplitMix64).
-struct SeededRandom: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
+/// The files of a RocksDB in use, as a crash of the process and the machine would leave them: nothing
+/// flushed on the way out.
+/// - Returns: `copy`.
+func crashCopy(of state: String, as copy: String) throws(StorageError) -> String {
+  let files = FileManager.default
+  func manifest() -> [String: Int]? {
+    guard let names = try? files.contentsOfDirectory(atPath: state) else { return nil }
+    var sizes: [String: Int] = [:]
+    for name in names {
+      sizes[name] = try? files.attributesOfItem(atPath: state + "/" + name)[.size] as? Int
+    }
+    return sizes
   }
+  // A copy is one moment of the directory only if no compaction ended while it was made.
+  for _ in 0..<100 {
+    try? files.removeItem(atPath: copy)
+    guard let before = manifest(), (try? files.copyItem(atPath: state, toPath: copy)) != nil,
+      manifest() == before
+    else { continue }
+    try PosixFileSystem().remove(copy + "/LOCK")
+    return copy
+  }
+  throw StorageError(.io, path: state, "no quiet moment")
 }
