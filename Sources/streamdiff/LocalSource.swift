@@ -7,15 +7,20 @@ enum LocalSource {
   case directory(DirectorySource)
   case entries(NDJSONSource)
 
-  /// Reads the whole of it, with a progress bar.
-  static func scan(_ path: String, isQuiet: Bool) async throws -> LocalSource {
+  /// Reads the whole of it but what is excluded, with a progress bar.
+  static func scan(
+    _ path: String, excluding exclusions: Exclusions = .none, isQuiet: Bool
+  ) async throws -> LocalSource {
     let meter = ScanMeter()
     return try await ProgressBar.show(.scan(meter), isOn: !isQuiet) {
       guard try kind(of: path) == .directory else {
-        return .entries(try await NDJSONSource.scan(path, meter: meter))
+        return .entries(try await NDJSONSource.scan(path, excluding: exclusions, meter: meter))
       }
-      let source = try await DirectorySource.scan(path, meter: meter)
+      let source = try await DirectorySource.scan(path, excluding: exclusions, meter: meter)
       for name in source.skipped { Output.complain("left out: \(name) is no file, directory or link") }
+      if source.unfinished > 0 {
+        Output.complain("left out: \(source.unfinished) unfinished files of an interrupted pull")
+      }
       return .directory(source)
     }
   }

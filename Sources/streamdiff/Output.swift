@@ -47,6 +47,12 @@ enum JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral {
 
   init(stringLiteral text: String) { self = .string(text) }
   init(integerLiteral number: Int) { self = .number(number) }
+  /// A key or path of any bytes: as text where it is UTF-8, else as text for people and as base64 beside.
+  static func key(_ bytes: [UInt8]) -> [(String, JSON)] {
+    if let text = String(validating: bytes, as: UTF8.self) { return [("key", .string(text))] }
+    return [("key", .string(printable(bytes))), ("key_base64", .string(JSONText.base64(bytes)))]
+  }
+
   static func number(_ number: UInt64) -> JSON { .number(Int(clamping: number)) }
 
   var text: String {

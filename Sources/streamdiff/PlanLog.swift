@@ -6,14 +6,16 @@ import Synchronization
 /// record, and directories are not counted. Takes operations from any thread.
 final class PlanLog: Sendable {
   /// Keys kept to be listed.
-  private static let listed = 1000
+  static let listed = 1000
 
   private struct State {
     /// Eight bytes for each changed entry: a key planned again after a break is counted once.
     var changed: Set<UInt64> = []
+    var deleted: Set<UInt64> = []
     var isFull = true
-    var round = 0
+    var isEmpty = true
     var keys: [[UInt8]] = []
+    var comparedAt: [LogIndex] = []
   }
 
   private let kind: KeyspaceKind
@@ -21,26 +23,44 @@ final class PlanLog: Sendable {
 
   init(_ kind: KeyspaceKind) { self.kind = kind }
 
-  func add(round: Int, _ operations: [PlannedOperation]) {
+  func add(_ operations: [PlannedOperation]) {
     state.withLock { state in
-      if round != state.round { (state.round, state.keys) = (round, []) }
       for operation in operations {
+        state.isEmpty = false
         if operation.change == .delete || operation.expectation != .absent { state.isFull = false }
         guard let name = name(of: operation.key) else { continue }
-        if !isDirectory(name) { state.changed.insert(UInt64(bitPattern: Int64(name.hashValue))) }
+        if !isDirectory(name) {
+          let hash = UInt64(bitPattern: Int64(name.hashValue))
+          state.changed.insert(hash)
+          if operation.change == .delete { state.deleted.insert(hash) }
+        }
         if state.keys.count < Self.listed { state.keys.append(name) }
       }
     }
   }
 
+  func compares(at index: LogIndex) { state.withLock { $0.comparedAt.append(index) } }
+
+  /// The receiver's log index of each round.
+  var comparedAt: [LogIndex] { state.withLock { $0.comparedAt } }
+
   /// Files and links, or lines.
   var changed: Int { state.withLock { $0.changed.count } }
 
-  /// Whether everything planned was new to the receiver.
-  var isFull: Bool { state.withLock { $0.isFull } }
+  /// Of these, the ones that go.
+  var deleted: Int { state.withLock { $0.deleted.count } }
 
-  /// What the last round planned, at most a thousand names: after the last round of a session, its conflicts.
-  var lastRound: [[UInt8]] { state.withLock { $0.keys } }
+  /// Whether something was planned and all of it was new to the receiver.
+  var isFull: Bool { state.withLock { $0.isFull && !$0.isEmpty } }
+
+  /// Whether nothing was planned.
+  var isEmpty: Bool { state.withLock { $0.isEmpty } }
+
+  /// The first names that were planned.
+  var keys: [[UInt8]] { state.withLock { $0.keys } }
+
+  /// Begins again.
+  func clear() { state.withLock { $0 = State() } }
 
   /// The path of a record, or the key; nil for what belongs to a record.
   func name(of key: [UInt8]) -> [UInt8]? {

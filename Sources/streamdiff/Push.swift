@@ -8,13 +8,25 @@ struct Push: AsyncParsableCommand {
     discussion: """
       SOURCE is a directory, or a file with lines {"key":…,"value":…} (key_base64, value_base64 for \
       binary; of a key given twice the last wins). Only what differs is sent. What others change meanwhile \
-      is not overwritten: it is compared again, three times at most. A push that would delete over half of \
-      what is there stops before the first deletion.
+      is not overwritten: it is compared again, three times at most, and listed when it still differs then.
+
+      Deletions come last, when all of SOURCE that is needed has been read. A push stops before the first \
+      one when it would delete over half of the files (of a plain keyspace: entries) there, over half of \
+      all records and pieces, or anything at all for an empty SOURCE: 5. A SOURCE that cannot be read or \
+      changes meanwhile deletes nothing: 1, with the name.
+
+      --exclude leaves what a pattern matches as it is on both sides: it is neither read nor sent nor \
+      deleted. A pattern without "/" is held against every name of a path, one with "/" against the whole \
+      path from SOURCE on; what is beneath a matched directory is excluded too. "*" and "?" stand for \
+      characters but "/", "**" for any, "**/" for any directories, [a-z] and [!a-z] for one of a set; a "/" \
+      at the end matches directories alone, "\\" takes the meaning from what follows. In NDJSON the keys are \
+      taken as paths.
 
       Examples:
         streamdiff push ./site
         streamdiff push users.ndjson --keyspace users
         streamdiff push ./site --dry-run
+        streamdiff push ./site --exclude '*.log' --exclude /cache/
 
       \(Exit.table)
       """)
@@ -25,53 +37,52 @@ struct Push: AsyncParsableCommand {
   @Flag(help: "Delete even over half of what is there.") var deleteAnyway = false
   @Flag(help: "Overwrite what others change meanwhile.") var force = false
   @Flag(help: "Only find out what would be sent.") var dryRun = false
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp("Leave what matches alone, on both sides. May be given again.", valueName: "glob"))
+  var exclude: [String] = []
   @Argument(help: "A directory, or a file of NDJSON.") var source: String
 
   func validate() throws {
     guard !(noDelete && deleteAnyway) else {
       throw ValidationError("--no-delete and --delete-anyway contradict each other")
     }
+    do { _ = try Exclusions(exclude) } catch { throw ValidationError("--exclude: \(error)") }
   }
 
   func run() async throws {
     do {
       let clock = ContinuousClock()
       let start = clock.now
-      let local = try await LocalSource.scan(source, isQuiet: server.json)
-      let log = PlanLog(local.kind)
-      let meter = SyncMeter()
-      var transfer = Transfer(server)
-      let report = try await ProgressBar.show(
-        .sending(meter, of: UInt64(local.tree.bytes), log), isOn: !server.json
-      ) {
-        try await transfer.run { try await local.push(to: $0, options: options(local, log, meter)) }
-      }
-      let mode = report.outcome.mode(changed: log.changed, isFull: log.isFull)
-      let summary = TransferSummary(
-        mode: mode, entriesTotal: local.entries,
-        entriesChanged: log.changed, conflicts: report.conflicts, bytesLogical: local.bytes,
-        bytesSent: transfer.bytesSent, bytesReceived: transfer.bytesReceived,
-        seconds: start.duration(to: clock.now).seconds, root: report.outcome.position.content.root)
-      let what = dryRun ? "would push" : "pushed"
-      Output.print(server.json ? summary.json.text : summary.text("\(what) \(source) to \(keyspace.name)"))
-      if case .differs = report.outcome {
-        Output.complain("others keep changing what is pushed; after three rounds these still differ:")
-        for name in log.lastRound { Output.note("  \(printable(name))\n") }
-        throw Exit.failed
-      }
+      let exclusions = try Exclusions(exclude)
+      let local = try await LocalSource.scan(source, excluding: exclusions, isQuiet: server.json)
+      let attempt = PushAttempt(
+        local: local, server: server, options: options(local, exclusions), isDryRun: dryRun)
+      var result = try await attempt.run()
+      result.summary.seconds = start.duration(to: clock.now).seconds
+      report(result)
+      if let refusal = result.refusal { throw refusal }
+      if result.stillDiffers { throw Exit.failed }
     } catch {
       throw Exit.because(of: error)
     }
   }
 
-  private func options(_ local: LocalSource, _ log: PlanLog, _ meter: SyncMeter) -> SyncOptions {
-    // Each attempt is a session of its own: it compares again and numbers its operations from 1.
+  private func options(_ local: LocalSource, _ exclusions: Exclusions) -> SyncOptions {
     var options = SyncOptions(keyspace: keyspace.name, kind: local.kind, session: .random())
     options.isCompareOnly = dryRun
     options.deletions = noDelete ? .none : deleteAnyway ? .allowed : .guarded
     options.overwrites = force
-    options.meter = meter
-    options.onPlan = { log.add(round: $0, $1) }
+    options.exclusions = exclusions
     return options
+  }
+
+  private func report(_ result: PushAttempt.Result) {
+    if server.json { return Output.print(result.json.text) }
+    let what = dryRun ? "would push" : "pushed"
+    Output.print(result.summary.text("\(what) \(source) to \(keyspace.name)"))
+    guard result.stillDiffers else { return }
+    Output.complain("others keep changing what is pushed; after three rounds these still differ:")
+    for name in result.differing { Output.note("  \(printable(name))\n") }
   }
 }

@@ -58,14 +58,16 @@ struct TransferSummary {
   var seconds: Double
   var root: Digest
 
-  var json: JSON {
-    .object([
+  var json: JSON { .object(members) }
+
+  var members: [(String, JSON)] {
+    [
       ("mode", .string(mode)), ("entries_total", .number(entriesTotal)),
       ("entries_changed", .number(entriesChanged)), ("conflicts", .number(conflicts)),
       ("bytes_logical", .number(bytesLogical)), ("bytes_sent", .number(bytesSent)),
       ("bytes_received", .number(bytesReceived)), ("seconds", .decimal(seconds)),
       ("root", .string(root.description)),
-    ])
+    ]
   }
 
   /// - Parameter what: "pushed" or the like.

@@ -30,6 +30,8 @@ struct Verify: AsyncParsableCommand {
         found.begin()
         var options = SyncOptions(keyspace: keyspace.name, kind: local.kind, session: .random())
         options.isCompareOnly = true
+        options.deletions = .allowed
+        options.order = .byKey
         options.onPlan = { _, operations in found.add(operations) }
         return try await local.push(to: client, options: options)
       }
@@ -90,7 +92,7 @@ struct Verify: AsyncParsableCommand {
           let how = isWhole ? Self.how(operation) : "differs"
           lines += "\(how)  \(printable(name))\n"
           if state.listed.count < Self.maximumListed {
-            state.listed.append(.object([("key", .string(printable(name))), ("how", .string(how))]))
+            state.listed.append(.object(JSON.key(name) + [("how", .string(how))]))
           }
         }
         if !isJSON { Output.write(Array(lines.utf8)) }

@@ -15,13 +15,19 @@ public struct ClientFailure: Error, Hashable, Sendable, CustomStringConvertible 
     case refused
   }
 
+  /// What its caller may want to tell apart.
+  public enum Reason: Sendable {
+    case tooManyDeletions
+  }
+
   public let kind: Kind
   public let detail: String
   /// Whether the same attempt may succeed when it is made again.
   public let isTransient: Bool
+  public let reason: Reason?
 
-  public init(_ kind: Kind, _ detail: String, isTransient: Bool = false) {
-    (self.kind, self.detail, self.isTransient) = (kind, detail, isTransient)
+  public init(_ kind: Kind, _ detail: String, isTransient: Bool = false, reason: Reason? = nil) {
+    (self.kind, self.detail, self.isTransient, self.reason) = (kind, detail, isTransient, reason)
   }
 
   public var description: String { detail }
@@ -65,8 +71,8 @@ public struct ClientFailure: Error, Hashable, Sendable, CustomStringConvertible 
   private init(sync error: SyncFailure) {
     switch error.code {
     case .endedEarly: self.init(.unreachable, error.detail, isTransient: true)
-    case .tooManyDeletions: self.init(.refused, error.detail)
-    case .sourceChanged, .sourceFailed, .sinkFailed: self.init(.failed, error.detail)
+    case .tooManyDeletions: self.init(.refused, "\(error.detail); --delete-anyway allows it", reason: .tooManyDeletions)
+    case .sourceChanged, .sourceFailed, .sinkFailed, .inTheWay: self.init(.failed, error.detail)
     }
   }
 

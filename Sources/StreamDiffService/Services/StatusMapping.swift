@@ -52,7 +52,7 @@ extension GRPCStatus {
 extension GRPCStatus {
   init(_ error: SyncFailure) {
     switch error.code {
-    case .sourceChanged, .tooManyDeletions: self.init(.aborted, error.detail)
+    case .sourceChanged, .tooManyDeletions, .inTheWay: self.init(.aborted, error.detail)
     case .sourceFailed, .sinkFailed: self.init(.internal, error.detail)
     case .endedEarly: self.init(.cancelled, error.detail)
     }

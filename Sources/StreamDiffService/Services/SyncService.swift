@@ -76,6 +76,12 @@ public struct SyncService: Sendable {
     let sink = ReplicaSink(replica: replica, keyspace: hello.keyspace, kind: kind, session: hello.session)
     _ = try await SyncSession.runReceiver(
       sink: sink, over: transport, options: options, pool: replica.pool, opening: .hello(hello))
+    // Nothing was pushed: the keyspace is there all the same, and empty.
+    if !hello.isCompareOnly, hello.root == MerkleTree().root,
+      replica.store.keyspace(named: hello.keyspace) == nil
+    {
+      _ = try await replica.propose(.createKeyspace(hello.keyspace, kind))
+    }
     counters.push.add(1)
   }
 
@@ -85,6 +91,7 @@ public struct SyncService: Sendable {
     let source = try ReplicaContent(view, keyspace: hello.keyspace)
     var options = SyncOptions(keyspace: hello.keyspace, kind: source.keyspace?.kind, session: .random())
     options.deletions = .allowed  // a client that wants less than this content does not pull
+    options.order = .byKey
     options.meter = meter
     _ = try await SyncSession.runSender(
       source: source, over: transport, options: options, pool: replica.pool, opening: .hello(hello))

@@ -13,14 +13,15 @@ enum SendBatch: Sendable {
   case seal
 }
 
-/// Turns planned operations into encoded ones: applies the caller's wishes about deletions, fetches the
-/// values batch by batch on the pool, always one batch ahead of whoever sends them.
+/// Turns planned operations into encoded ones: sorts out what the caller wants, fetches the values batch by
+/// batch on the pool, always one batch ahead of whoever sends them.
 struct SendPlanner<Source: SyncSource>: Sendable {
   /// Planned operations that will not come as a batch, or come later.
   struct Taken: Sendable {
     var count: Int
-    /// Of these, what the caller does not want at all.
+    /// Decided since the last call: what the caller does not want at all, and what is to be done.
     var withheld: Int
+    var wanted: Int
   }
 
   let source: Source
@@ -34,77 +35,86 @@ struct SendPlanner<Source: SyncSource>: Sendable {
   func run(
     _ work: AsyncStream<SendWork>, entries: @Sendable () -> Int, taken: @Sendable (Taken) -> Void
   ) async throws {
+    var sorter = OperationSorter(source, options)
     var held = HeldDeletions()
+    var current = 1
     for await item in work {
       switch item {
       case .plan(let operations, let round):
-        let wanted = try sort(operations, into: &held, of: entries())
-        report(wanted.all, round: round)
-        if options.isCompareOnly {
-          taken(Taken(count: operations.count, withheld: 0))
-          continue
-        }
-        let elsewhere = operations.count - wanted.now.count
-        if elsewhere > 0 { taken(Taken(count: elsewhere, withheld: operations.count - wanted.all.count)) }
-        try await send(wanted.now, areTaken: true)
+        current = round
+        let sorted = try sorter.sort(operations)
+        try options.deletionGuard.check(sorter.tally, entries: entries())
+        report(sorted, round: round)
+        let due = options.isCompareOnly ? 0 : sorted.now.count { $0.isDue }
+        taken(Taken(count: operations.count - due, withheld: sorted.withheld, wanted: sorted.wanted))
+        guard !options.isCompareOnly else { continue }
+        try await hold(sorted.deletions, in: &held)
+        try await send(sorted.now)
       case .seal:
-        try await send(held.takeAll(), areTaken: false)
+        try await finish(&sorter, &held, round: current, entries(), taken)
+        try await held.takeAll(on: pool) { await batches.put(.operations($0, taken: 0)) }
         await batches.put(.seal)
+        sorter = OperationSorter(source, options)
       }
     }
+    // A session that only compares ends without a seal.
+    if options.isCompareOnly { try await finish(&sorter, &held, round: current, entries(), taken) }
     batches.finish()
     try Task.checkCancellation()
   }
 
-  /// - Returns: the operations to report, and those of them to send before the held ones.
-  private func sort(
-    _ operations: [PlannedOperation], into held: inout HeldDeletions, of entries: Int
-  ) throws(SyncFailure) -> (all: [PlannedOperation], now: [PlannedOperation]) {
-    if options.isCompareOnly { return (operations, []) }
-    switch options.deletions {
-    case .allowed: return (operations, operations)
-    case .none:
-      let puts = operations.filter { $0.change != .delete }
-      return (puts, puts)
-    case .guarded:
-      var puts: [PlannedOperation] = []
-      puts.reserveCapacity(operations.count)
-      for operation in operations {
-        if operation.change == .delete {
-          try held.append(operation, of: entries)
-        } else {
-          puts.append(operation)
-        }
-      }
-      return (operations, puts)
+  /// The end of a round: everything of the source that it needs has been read.
+  private func finish(
+    _ sorter: inout OperationSorter<Source>, _ held: inout HeldDeletions, round: Int, _ entries: Int,
+    _ taken: @Sendable (Taken) -> Void
+  ) async throws {
+    let rest = sorter.finish()
+    report(rest, round: round)
+    taken(Taken(count: 0, withheld: rest.withheld, wanted: rest.wanted))
+    if !options.isCompareOnly {
+      try await send(rest.now)
+      try await hold(rest.deletions, in: &held)
     }
+    try options.deletionGuard.pass(
+      sorter.tally, entries: entries, source: (source.tree.count, source.countedEntries))
   }
 
-  private func report(_ operations: [PlannedOperation], round: Int) {
+  private func hold(_ deletions: [PlannedOperation], in held: inout HeldDeletions) async throws {
+    for operation in deletions {
+      try held.append(operation.key, expecting: options.overwrites ? .any : operation.expectation)
+    }
+    try await held.spillIfFull(on: pool)
+  }
+
+  private func report(_ sorted: OperationSorter<Source>.Sorted, round: Int) {
+    let operations = sorted.now.map(\.operation) + sorted.deletions
     options.meter.plannedOperations.add(operations.count)
     options.meter.plannedBytes.add(operations.reduce(0) { $0 + $1.bytes })
     if !operations.isEmpty { options.onPlan?(round, operations) }
   }
 
-  private func send(_ operations: [PlannedOperation], areTaken: Bool) async throws {
+  private func send(_ operations: [(operation: PlannedOperation, isDue: Bool)]) async throws {
     var start = 0
     while start < operations.count {
       let end = Self.batchEnd(operations, from: start)
-      let batch = Array(operations[start..<end])
+      let batch = operations[start..<end].map(\.operation)
+      let due = operations[start..<end].count { $0.isDue }
       let (source, overwrites) = (source, options.overwrites)
       let encoded = try await pool.run {
         try EncodedOperations(reading: batch, from: source, overwrites: overwrites)
       }
-      await batches.put(.operations(encoded, taken: areTaken ? batch.count : 0))
+      await batches.put(.operations(encoded, taken: due))
       start = end
     }
   }
 
   /// About 1 MiB of keys and values, or one larger operation, and at most 4096 operations.
-  private static func batchEnd(_ operations: [PlannedOperation], from start: Int) -> Int {
+  private static func batchEnd(
+    _ operations: [(operation: PlannedOperation, isDue: Bool)], from start: Int
+  ) -> Int {
     var (end, bytes) = (start, 0)
     while end < operations.count, end - start < 4096 {
-      bytes += operations[end].bytes
+      bytes += operations[end].operation.bytes
       if end > start, bytes > 1 << 20 { break }
       end += 1
     }
@@ -112,28 +122,9 @@ struct SendPlanner<Source: SyncSource>: Sendable {
   }
 }
 
-/// Deletions that wait for the end of a round: by then their number is known.
-private struct HeldDeletions {
-  /// Keys in memory; a push that deletes more than this has to say so.
-  private static let maximumBytes = 64 << 20
-
-  private var operations: [PlannedOperation] = []
-  private var bytes = 0
-
-  mutating func append(_ operation: PlannedOperation, of entries: Int) throws(SyncFailure) {
-    operations.append(operation)
-    bytes += operation.bytes + 64
-    guard operations.count <= entries / 2, bytes <= Self.maximumBytes else {
-      throw SyncFailure(
-        .tooManyDeletions(count: operations.count, of: entries),
-        "this would delete over half of the \(entries) entries there; nothing has been deleted yet")
-    }
-  }
-
-  mutating func takeAll() -> [PlannedOperation] {
-    defer { (operations, bytes) = ([], 0) }
-    return operations
-  }
+extension OperationSorter.Sorted {
+  /// Operations that are to be done.
+  fileprivate var wanted: Int { now.count + deletions.count }
 }
 
 extension PlannedOperation {

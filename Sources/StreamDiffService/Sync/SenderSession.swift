@@ -20,8 +20,9 @@ final class SenderSession<Source: SyncSource, Transport: SyncTransport>: Sendabl
     var flight = FlightWindow(credit: SyncLimits.credit)
     /// Of the receiver, as its last position says.
     var peerEntries = 0
-    /// Deletions of this round that the caller does not want.
+    /// Of this round: operations that the caller does not want, and those that are done.
     var withheld = 0
+    var wanted = 0
     var outcome: SyncOutcome?
     var isOver = false
     /// The sending task, while it has no credit.
@@ -122,6 +123,7 @@ final class SenderSession<Source: SyncSource, Transport: SyncTransport>: Sendabl
       case .hello(let hello):
         state.flight.credit = Int(clamping: hello.credit)
         state.peerEntries = Int(clamping: hello.entries)
+        options.onCompare?(hello.index)
       case .hint(let hint) where hint.credit > 0:
         state.flight.credit = Int(clamping: hint.credit)
       case .ack(let ack):
@@ -130,7 +132,8 @@ final class SenderSession<Source: SyncSource, Transport: SyncTransport>: Sendabl
         options.meter.conflicts.raise(to: ack.conflicts)
       case .sealResult(let result):
         state.peerEntries = Int(clamping: result.entries)
-        state.withheld = 0
+        (state.withheld, state.wanted) = (0, 0)
+        if !actions.contains(where: \.isFinish) { options.onCompare?(result.index) }
         options.meter.conflicts.raise(to: result.conflicts)
       default: break
       }
@@ -138,14 +141,16 @@ final class SenderSession<Source: SyncSource, Transport: SyncTransport>: Sendabl
     }
   }
 
-  /// A round that left nothing to do but unwanted deletions ends the session, although roots differ.
+  /// A round that found nothing but what is to be left alone ends the session, although roots differ: it
+  /// has compared what the rounds before it did.
   private static func settled(_ message: SyncMessage, _ state: State) -> SyncOutcome? {
-    guard case .sealResult(let result) = message, !result.isEqual, state.withheld > 0, result.conflicts == 0
+    guard case .sealResult(let result) = message, !result.isEqual, state.withheld > 0, state.wanted == 0
     else { return nil }
     let content = KeyspacePosition(
       root: result.root, entries: Int(clamping: result.entries), bytes: Int(clamping: result.bytes))
     return .sealed(
-      SyncPosition(index: result.index, content: content), rounds: state.machine.round, conflicts: 0)
+      SyncPosition(index: result.index, content: content), rounds: state.machine.round,
+      conflicts: result.conflicts)
   }
 
   // MARK: The machine
@@ -178,6 +183,7 @@ final class SenderSession<Source: SyncSource, Transport: SyncTransport>: Sendabl
   private func taken(_ taken: SendPlanner<Source>.Taken) {
     step { state in
       state.withheld += taken.withheld
+      state.wanted += taken.wanted
       return state.machine.operationsTaken(taken.count)
     }
   }
@@ -257,6 +263,10 @@ final class SenderSession<Source: SyncSource, Transport: SyncTransport>: Sendabl
     }
     waiter?.resume()
   }
+}
+
+extension SyncAction {
+  fileprivate var isFinish: Bool { if case .finish = self { true } else { false } }
 }
 
 extension ChunkWriter {

@@ -18,11 +18,19 @@ public protocol SyncContent: Sendable {
 
 /// What a sender brings.
 public protocol SyncSource: SyncContent {
+  /// What a user counts: the files and links of a directory, or every entry.
+  var countedEntries: Int { get }
+
   /// Visits the value of each key once, in order. One session makes one call at a time, from any thread.
-  /// - Parameter keys: a run of planned puts in key order, a few thousand with a few MiB of values.
+  /// - Parameter keys: a run of planned puts, a few thousand with a few MiB of values: in key order, except
+  ///   that a file's record may come behind its parts and pieces.
   /// - Throws: `SyncFailure(.sourceChanged)` when a value is gone or no longer has its digest, or what
   ///   `visit` throws.
   func readValues(of keys: [[UInt8]], _ visit: (_ place: Int, _ value: RawSpan) throws -> Void) throws
+}
+
+extension SyncSource {
+  public var countedEntries: Int { tree.count }
 }
 
 /// What a receiver drives. Blocking work belongs on threads of its own.

@@ -9,6 +9,8 @@ public struct SyncFailure: Error, Hashable, Sendable, CustomStringConvertible {
     case sinkFailed
     /// More deletions than the caller allows without being asked.
     case tooManyDeletions(count: Int, of: Int)
+    /// What is to stay at the receiver and what the source has cannot both be there.
+    case inTheWay
     /// The peer went away before the session was over.
     case endedEarly
   }

@@ -4,12 +4,19 @@ public import StreamDiffCore
 public struct SyncOptions: Sendable {
   /// What a sender does with keys that only the receiver has.
   public enum Deletions: Hashable, Sendable {
-    /// Sends their deletion behind everything else, and refuses to when they are over half of the
-    /// receiver's entries.
+    /// Refuses to delete over half of what the receiver has (`DeletionGuard`).
     case guarded
     case allowed
     /// Leaves them: the receiver then ends with more than the source has.
     case none
+  }
+
+  /// In what order a sender brings the operations of a round.
+  public enum Order: Hashable, Sendable {
+    /// For a keyspace: content before the record that names it, deletions last (`OperationSorter`).
+    case contentFirst
+    /// For a receiver that builds files: a record first. Deletions are sent as they are found.
+    case byKey
   }
 
   public var keyspace: KeyspaceName
@@ -19,11 +26,18 @@ public struct SyncOptions: Sendable {
   /// Sender: only find what differs; it arrives through `onPlan`.
   public var isCompareOnly = false
   public var deletions = Deletions.guarded
+  /// Sender: one for all sessions of a push.
+  public var deletionGuard = DeletionGuard()
+  public var order = Order.contentFirst
+  /// Sender: what is left as it is at the receiver; the source lacks it.
+  public var exclusions = Exclusions.none
   /// Sender: replace what the receiver has, whoever wrote it meanwhile.
   public var overwrites = false
   /// Sender: the operations about to be sent, or the differences found, as they are found. A key may
   /// come again in a later round: there it was changed by somebody else meanwhile.
   public var onPlan: (@Sendable (_ round: Int, _ operations: [PlannedOperation]) -> Void)?
+  /// Sender: the receiver's log index at which a round compares. What it plans replaces what was there then.
+  public var onCompare: (@Sendable (LogIndex) -> Void)?
   /// Counted into as the session goes on: read it for progress.
   public var meter = SyncMeter()
 

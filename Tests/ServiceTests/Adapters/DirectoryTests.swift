@@ -130,7 +130,7 @@ import Testing
     let unfinished = "\(source)/.streamdiff-0123456789abcdef.part"
     try Data([1]).write(to: URL(fileURLWithPath: unfinished))
     let content = try await DirectorySource.scan(source)
-    #expect(content.skipped.sorted() == [".streamdiff-0123456789abcdef.part", "pipe"])
+    #expect(content.skipped == ["pipe"] && content.unfinished == 1)
     #expect(content.files == 1)
   }
 

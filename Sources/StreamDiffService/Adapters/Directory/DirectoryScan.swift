@@ -26,8 +26,12 @@ struct DirectoryScan {
   let unfinished: [[UInt8]]
 
   /// - Throws: `AdapterError` that names the first file that could not be read or did not hold still.
-  static func run(_ path: String, meter: ScanMeter) async throws -> DirectoryScan {
-    let walk = try await AdapterThreads.run { try DirectoryWalk(Beneath(opening: path)) }
+  static func run(
+    _ path: String, excluding exclusions: Exclusions = .none, meter: ScanMeter
+  ) async throws -> DirectoryScan {
+    let walk = try await AdapterThreads.run {
+      try DirectoryWalk(Beneath(opening: path), exclusions: exclusions)
+    }
     let work = Work(walk.found, meter: meter)
     try await withThrowingTaskGroup(of: Void.self) { group in
       for _ in 0..<AdapterThreads.count {
@@ -45,7 +49,7 @@ struct DirectoryScan {
     private let order: [Int]
     private let meter: ScanMeter
     private let next = Atomic<Int>(0)
-    private let results: Mutex<[DirectoryEntry.Content?]>
+    private let results: Mutex<[DirectoryEntry?]>
 
     init(_ found: [DirectoryWalk.Found], meter: ScanMeter) {
       self.found = found
@@ -62,8 +66,8 @@ struct DirectoryScan {
           let turn = next.wrappingAdd(1, ordering: .relaxed).oldValue
           guard turn < order.count else { return }
           let place = order[turn]
-          let content = try read(found[place], with: &reader)
-          results.withLock { $0[place] = content }
+          let entry = try Rereading.run { () throws(AdapterError) in try read(found[place], with: &reader) }
+          results.withLock { $0[place] = entry }
           meter.advance(found[place].bytes)
         }
       } catch {
@@ -74,19 +78,23 @@ struct DirectoryScan {
 
     private func read(
       _ found: DirectoryWalk.Found, with reader: inout FileReader
-    ) throws(AdapterError) -> DirectoryEntry.Content {
+    ) throws(AdapterError) -> DirectoryEntry {
       switch found.kind {
-      case .file: .file(try reader.read(found.path))
-      case .directory: .directory
-      case .link: .link(target: try reader.target(of: found.path))
+      case .file:
+        let (mode, content) = try reader.read(found.path)
+        return DirectoryEntry(path: found.path, mode: mode, content: .file(content))
+      case .directory: return DirectoryEntry(path: found.path, mode: found.mode, content: .directory)
+      case .link:
+        let target = try reader.target(of: found.path)
+        return DirectoryEntry(path: found.path, mode: found.mode, content: .link(target: target))
       }
     }
 
     func entries() -> [DirectoryEntry] {
-      results.withLock { contents in
-        found.indices.map { place in
-          guard let content = contents[place] else { preconditionFailure("entry \(place) was not read") }
-          return DirectoryEntry(path: found[place].path, mode: found[place].mode, content: content)
+      results.withLock { entries in
+        entries.indices.map { place in
+          guard let entry = entries[place] else { preconditionFailure("entry \(place) was not read") }
+          return entry
         }
       }
     }

@@ -6,22 +6,28 @@ public struct DirectorySource: SyncSource {
   private let path: String
   private let content: DirectoryContent
 
-  /// Sockets, pipes and devices, and files of interrupted pulls: left out. Printable.
+  /// Sockets, pipes and devices: left out. Printable.
   public let skipped: [String]
+  /// How many files of an interrupted pull were left out.
+  public let unfinished: Int
 
-  /// Reads the whole directory.
+  /// Reads the whole directory but what is excluded.
   ///
   /// - Throws: `AdapterError` that names what could not be read or did not hold still.
-  public static func scan(_ path: String, meter: ScanMeter = ScanMeter()) async throws -> DirectorySource {
-    let scan = try await DirectoryScan.run(path, meter: meter)
+  public static func scan(
+    _ path: String, excluding exclusions: Exclusions = .none, meter: ScanMeter = ScanMeter()
+  ) async throws -> DirectorySource {
+    let scan = try await DirectoryScan.run(path, excluding: exclusions, meter: meter)
     return DirectorySource(
-      path: path, content: scan.content, skipped: (scan.skipped + scan.unfinished).map { printable($0) })
+      path: path, content: scan.content, skipped: scan.skipped.map { printable($0) },
+      unfinished: scan.unfinished.count)
   }
 
   public var index: LogIndex { .zero }
   public var tree: MerkleTree { content.tree }
   /// Files and links.
   public var files: Int { content.files }
+  public var countedEntries: Int { files }
   /// Bytes of all files.
   public var fileBytes: UInt64 { content.entries.reduce(0) { $0 + ($1.file?.size ?? 0) } }
 
@@ -52,7 +58,8 @@ public struct DirectorySource: SyncSource {
         guard let piece = entry.file?.piece(digest) else { throw foreign(key) }
         do {
           try reader.read(piece, of: entry.path) { try visit(place, $0.bytes) }
-        } catch let error as AdapterError where error.code == .changed {
+        } catch let error as AdapterError where error.code == .changed || error.code == .refused {
+          // Refused: a directory on its way has become something else.
           throw SyncFailure(.sourceChanged, error.description)
         }
       }

@@ -22,9 +22,11 @@ struct DirectoryWalk {
   private(set) var found: [Found] = []
   private(set) var skipped: [[UInt8]] = []
   private(set) var unfinished: [[UInt8]] = []
+  private let exclusions: Exclusions
 
-  /// Walks everything under `tree`, and puts `found` in key order.
-  init(_ tree: Beneath) throws(AdapterError) {
+  /// Walks everything under `tree` but what is excluded, and puts `found` in key order.
+  init(_ tree: Beneath, exclusions: Exclusions = .none) throws(AdapterError) {
+    self.exclusions = exclusions
     var directories: [[UInt8]] = [[]]
     while let directory = directories.popLast() {
       let first = found.count
@@ -49,6 +51,7 @@ struct DirectoryWalk {
         unfinished.append(path)
         continue
       }
+      if exclusions.contains(path) { continue }
       let (parent, name) = try tree.parent(of: path)
       var status = stat()
       guard withCString(name, { fstatat(parent.descriptor, $0, &status, AT_SYMLINK_NOFOLLOW) }) == 0 else {
@@ -59,7 +62,9 @@ struct DirectoryWalk {
       case S_IFREG:
         found.append(Found(path: path, mode: mode, kind: .file(size: UInt64(status.st_size))))
       case S_IFDIR:
-        found.append(Found(path: path + [UInt8(ascii: "/")], mode: mode, kind: .directory))
+        let path = path + [UInt8(ascii: "/")]
+        if exclusions.contains(path) { continue }
+        found.append(Found(path: path, mode: mode, kind: .directory))
       case S_IFLNK:
         found.append(Found(path: path, mode: DirectoryRecord.linkMode, kind: .link))
       default:

@@ -13,13 +13,15 @@ struct FileReader: ~Copyable {
   init(_ tree: Beneath) { self.tree = tree }
   deinit { buffer.deallocate() }
 
-  /// The pieces of the file at `path`.
+  /// The mode and the pieces of the file at `path`.
   ///
-  /// - Throws: `.changed` when the file is not the same after reading as before; `.tooLarge` when its list
-  ///   would not fit a record; `.io`.
-  mutating func read(_ path: [UInt8]) throws(AdapterError) -> FileContent {
+  /// - Throws: `.changed` when it is no file, or not the same after reading as before; `.tooLarge` when its
+  ///   list would not fit a record; `.io`.
+  mutating func read(_ path: [UInt8]) throws(AdapterError) -> (mode: UInt16, content: FileContent) {
     let file = try tree.file(path)
-    let before = FileStamp(try file.status(path: tree.display(path)))
+    let status = try file.status(path: tree.display(path))
+    guard status.st_mode & S_IFMT == S_IFREG else { throw tree.changed(path) }
+    let before = FileStamp(status)
     var pieces: [FileContent.Piece] = []
     var offset: UInt64 = 0
     var filled = 0
@@ -45,7 +47,7 @@ struct FileReader: ~Copyable {
     } while !isWhole
     let after = FileStamp(try file.status(path: tree.display(path)))
     guard before == after else { throw tree.changed(path) }
-    return try content(pieces, of: path)
+    return (UInt16(status.st_mode & 0o7777), try content(pieces, of: path))
   }
 
   /// The target of the link at `path`.
@@ -54,7 +56,10 @@ struct FileReader: ~Copyable {
     return try withUnsafeTemporaryAllocation(of: CChar.self, capacity: DirectoryRecord.maximumTargetBytes) {
       (room) throws(AdapterError) in
       let count = withCString(name) { readlinkat(parent.descriptor, $0, room.baseAddress!, room.count) }
-      guard count >= 0 else { throw .system("readlink", path: tree.display(path)) }
+      guard count >= 0 else {
+        if errno == EINVAL || errno == ENOENT { throw tree.changed(path) }
+        throw .system("readlink", path: tree.display(path))
+      }
       guard count > 0, count < room.count else {
         throw AdapterError(
           .tooLarge, path: tree.display(path), "a link target of over \(room.count - 1) bytes")

@@ -9,24 +9,57 @@ struct EntryFile {
   /// A block of lines, and the longest line: a value of 1 MiB in which every byte is a `\u` escape fits.
   private static let blockBytes = 8 << 20
 
-  static func read(_ path: String, meter: ScanMeter) async throws -> SortedEntries {
+  /// - Throws: `AdapterError` that names the line and column of what cannot be read; `.changed` when the
+  ///   file did not hold still, although it was read a few times.
+  static func read(
+    _ path: String, excluding exclusions: Exclusions = .none, meter: ScanMeter
+  ) async throws -> SortedEntries {
+    for pause in Rereading.pauses {
+      do {
+        return try await readOnce(path, exclusions, meter)
+      } catch let error as AdapterError where error.code == .changed {
+        try await Task.sleep(for: pause)
+      }
+    }
+    return try await readOnce(path, exclusions, meter)
+  }
+
+  private static func readOnce(
+    _ path: String, _ exclusions: Exclusions, _ meter: ScanMeter
+  ) async throws -> SortedEntries {
     let file = try open(path)
     let before = FileStamp(try file.status(path: path))
+    let runs: [Run]
+    do {
+      runs = try await sortedRuns(file, path, before, exclusions, meter)
+    } catch let error as AdapterError where error.code == .malformed || error.code == .tooLarge {
+      // Half of a line that is being written is no mistake of who wrote it.
+      guard before == FileStamp(try file.status(path: path)) else { throw changed(path) }
+      throw error
+    }
+    guard before == FileStamp(try file.status(path: path)) else { throw changed(path) }
+    return try await AdapterThreads.run { () throws(AdapterError) in try SortedEntries(merging: runs) }
+  }
+
+  private static func changed(_ path: String) -> AdapterError {
+    AdapterError(.changed, path: path, "changed while it was read; try again when it rests")
+  }
+
+  private static func sortedRuns(
+    _ file: OpenFile, _ path: String, _ before: FileStamp, _ exclusions: Exclusions, _ meter: ScanMeter
+  ) async throws -> [Run] {
     meter.expect(before.size)
     let lines = LineBlocks(file, path: path, blockBytes: blockBytes)
     var runs: [Run] = []
     try await withThrowingTaskGroup(of: [Run].self) { group in
       for _ in 0..<AdapterThreads.count {
-        group.addTask { try await AdapterThreads.run { () throws(AdapterError) in try sort(lines, meter) } }
+        group.addTask {
+          try await AdapterThreads.run { () throws(AdapterError) in try sort(lines, exclusions, meter) }
+        }
       }
       for try await some in group { runs += some }
     }
-    let after = FileStamp(try file.status(path: path))
-    guard before == after else {
-      throw AdapterError(.changed, path: path, "changed while it was read; try again when it rests")
-    }
-    let sorted = runs
-    return try await AdapterThreads.run { () throws(AdapterError) in try SortedEntries(merging: sorted) }
+    return runs
   }
 
   private static func open(_ path: String) throws(AdapterError) -> OpenFile {
@@ -39,12 +72,14 @@ struct EntryFile {
     return file
   }
 
-  private static func sort(_ lines: LineBlocks, _ meter: ScanMeter) throws(AdapterError) -> [Run] {
+  private static func sort(
+    _ lines: LineBlocks, _ exclusions: Exclusions, _ meter: ScanMeter
+  ) throws(AdapterError) -> [Run] {
     var sorter = RunSorter()
     while let block = try lines.next() {
       let failure = block.bytes.withUnsafeBytes { bytes -> AdapterError? in
         do throws(AdapterError) {
-          try parse(bytes, at: block.offset, lines, into: &sorter)
+          try parse(bytes, at: block.offset, lines, exclusions, into: &sorter)
           return nil
         } catch {
           return error
@@ -61,7 +96,8 @@ struct EntryFile {
   }
 
   private static func parse(
-    _ block: UnsafeRawBufferPointer, at offset: UInt64, _ lines: LineBlocks, into sorter: inout RunSorter
+    _ block: UnsafeRawBufferPointer, at offset: UInt64, _ lines: LineBlocks, _ exclusions: Exclusions,
+    into sorter: inout RunSorter
   ) throws(AdapterError) {
     var start = 0
     while start < block.count {
@@ -75,7 +111,9 @@ struct EntryFile {
       let place = offset + UInt64(start) + 1
       do throws(EntryLine.Problem) {
         try sorter.add(place: place) { arena throws(EntryLine.Problem) in
+          let start = arena.count
           let entry = try EntryLine(line, into: &arena)
+          if !exclusions.isEmpty, exclusions.contains(arena[start..<start + entry.keyBytes]) { return nil }
           return (entry.keyBytes, entry.valueBytes)
         }
       } catch {

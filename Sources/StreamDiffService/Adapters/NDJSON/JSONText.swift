@@ -6,6 +6,12 @@ public enum JSONText {
     return String(decoding: bytes, as: UTF8.self)
   }
 
+  public static func base64(_ bytes: [UInt8]) -> String {
+    var text: [UInt8] = []
+    Base64.append(bytes, to: &text)
+    return String(decoding: text, as: UTF8.self)
+  }
+
   /// - Returns: false, with nothing appended, when the bytes are no UTF-8.
   @discardableResult
   static func append(string bytes: some Collection<UInt8>, to text: inout [UInt8]) -> Bool {

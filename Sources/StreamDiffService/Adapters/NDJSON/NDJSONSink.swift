@@ -48,7 +48,7 @@ public final class NDJSONSink: SyncSink {
     state.sorter = RunSorter()
     for operation in operations {
       place += 1
-      sorter.add(place: place) { arena throws(Never) -> (keyBytes: Int, valueBytes: Int?) in
+      sorter.add(place: place) { arena throws(Never) -> (keyBytes: Int, valueBytes: Int?)? in
         arena.append(contentsOf: operations.bytes[operation.key])
         guard operation.kind == .put else { return (operation.key.count, nil) }
         arena.append(contentsOf: operations.bytes[operation.value])

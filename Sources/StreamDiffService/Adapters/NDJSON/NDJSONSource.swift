@@ -6,8 +6,10 @@ public struct NDJSONSource: SyncSource {
   private let entries: SortedEntries
 
   /// - Throws: `AdapterError` that names the line and column of what cannot be read.
-  public static func scan(_ path: String, meter: ScanMeter = ScanMeter()) async throws -> NDJSONSource {
-    NDJSONSource(entries: try await EntryFile.read(path, meter: meter))
+  public static func scan(
+    _ path: String, excluding exclusions: Exclusions = .none, meter: ScanMeter = ScanMeter()
+  ) async throws -> NDJSONSource {
+    NDJSONSource(entries: try await EntryFile.read(path, excluding: exclusions, meter: meter))
   }
 
   public var index: LogIndex { .zero }

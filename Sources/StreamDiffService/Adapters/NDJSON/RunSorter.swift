@@ -33,11 +33,15 @@ struct RunSorter {
   /// - Parameters:
   ///   - place: greater than that of every entry with the same key added before.
   ///   - write: appends the key, then the value, and returns their lengths; nil for a deletion's value.
+  ///     Returns nil for an entry that is not wanted after all.
   mutating func add<Failure: Error>(
-    place: UInt64, _ write: (inout [UInt8]) throws(Failure) -> (keyBytes: Int, valueBytes: Int?)
+    place: UInt64, _ write: (inout [UInt8]) throws(Failure) -> (keyBytes: Int, valueBytes: Int?)?
   ) throws(Failure) {
     let start = arena.count
-    let (keyBytes, valueBytes) = try write(&arena)
+    guard let (keyBytes, valueBytes) = try write(&arena) else {
+      arena.removeSubrange(start...)
+      return
+    }
     references.append(
       Reference(
         place: place, start: start, keyBytes: UInt32(keyBytes), valueBytes: valueBytes.map { Int32($0) } ?? -1
