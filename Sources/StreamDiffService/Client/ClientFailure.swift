@@ -71,7 +71,9 @@ public struct ClientFailure: Error, Hashable, Sendable, CustomStringConvertible 
   private init(sync error: SyncFailure) {
     switch error.code {
     case .endedEarly: self.init(.unreachable, error.detail, isTransient: true)
-    case .tooManyDeletions: self.init(.refused, "\(error.detail); --delete-anyway allows it", reason: .tooManyDeletions)
+    case .tooManyDeletions:
+      self.init(
+        .refused, "\(error.detail); --delete-anyway allows it", reason: .tooManyDeletions)
     case .sourceChanged, .sourceFailed, .sinkFailed, .inTheWay: self.init(.failed, error.detail)
     }
   }
