@@ -23,9 +23,11 @@ struct Delete: AsyncParsableCommand {
       let client = try await server.connect()
       let index = try await client.delete(Array(key.utf8), in: keyspace.name)
       await client.close()
-      if server.json { Output.print(JSON.object([("index", .number(index.rawValue))]).text) }
+      if server.json {
+        Output.print(JSON.object([("outcome", "applied"), ("index", .number(index.rawValue))]).text)
+      }
     } catch {
-      throw Exit.because(of: error)
+      throw Exit.because(of: error, json: server.json)
     }
   }
 }

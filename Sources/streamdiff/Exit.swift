@@ -11,9 +11,17 @@ enum Exit {
 
   /// For `--help`.
   static let table = """
-    Exit codes: 0 done, 1 failed, 3 verification failed, 4 unreachable, 5 refused (rights, limits), \
-    64 wrong usage.
+    Exit codes: 0 done, 1 failed, 3 verification failed, 4 unreachable, or unknown whether it was done, \
+    5 refused (rights, limits), 64 wrong usage.
     """
+
+  /// As below, for a write: `--json` tells in its own words of one whose outcome nobody knows.
+  static func because(of error: any Error, json: Bool) -> ExitCode {
+    if json, let failure = error as? ClientFailure, failure.kind == .unknown {
+      Output.print(JSON.object([("outcome", "unknown"), ("reason", .string(failure.detail))]).text)
+    }
+    return because(of: error)
+  }
 
   /// Says on stderr what went wrong and ends the command.
   static func because(of error: any Error) -> ExitCode {
@@ -23,7 +31,7 @@ enum Exit {
     return switch failure.kind {
     case .failed: failed
     case .verification: verification
-    case .unreachable: unreachable
+    case .unreachable, .unknown: unreachable
     case .refused: refused
     }
   }

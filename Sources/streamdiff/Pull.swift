@@ -57,11 +57,10 @@ struct Pull: AsyncParsableCommand {
       let meter = SyncMeter()
       let wasEmpty = try await sink.isEmpty
       let report = try await ProgressBar.show(.receiving(meter), isOn: !server.json) {
-        try await transfer.run { client in
-          var options = SyncOptions(keyspace: keyspace.name, kind: sink.kind, session: .random())
-          options.meter = meter
-          return try await sink.pull(from: client, options: options)
-        }
+        var options = SyncOptions(keyspace: keyspace.name, kind: sink.kind, session: .random())
+        options.meter = meter
+        let wanted = options
+        return try await transfer.run(options.course) { try await sink.pull(from: $0, options: wanted) }
       }
       let counts = try await sink.complete()
       await sink.close()

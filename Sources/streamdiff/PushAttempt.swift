@@ -33,7 +33,8 @@ struct PushAttempt {
       let report = try await ProgressBar.show(
         .sending(meter, of: UInt64(local.tree.bytes), log), isOn: !server.json
       ) {
-        try await transfer.run { try await local.push(to: $0, options: session(log, meter)) }
+        let options = session(log, meter)
+        return try await transfer.run(options.course) { try await local.push(to: $0, options: options) }
       }
       (outcome, conflicts) = (report.outcome, report.conflicts)
     } catch let failure as ClientFailure where isDryRun && failure.reason == .tooManyDeletions {
@@ -58,7 +59,7 @@ struct PushAttempt {
       differing: differing, stillDiffers: stillDiffers, refusal: refusal)
   }
 
-  /// Each attempt is a session of its own: it compares again and numbers its operations from 1.
+  /// A session for one push or comparison, over as many connections as it takes.
   private func session(_ log: PlanLog, _ meter: SyncMeter) -> SyncOptions {
     var options = options
     options.session = .random()

@@ -7,8 +7,8 @@ struct Put: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Write the value of a key.",
     discussion: """
-      Returns when the value is on disk and visible. Nothing is sent a second time: where the connection \
-      ends before the answer, whether it was written is unknown.
+      Returns when the value is on disk and visible. Where the connection ends before the answer it is sent \
+      again, and applied once; when no answer comes for half a minute, whether it was written is unknown.
 
       Examples:
         streamdiff put colour blue
@@ -31,9 +31,11 @@ struct Put: AsyncParsableCommand {
       let client = try await server.connect()
       let index = try await client.put(Array(key.utf8), bytes, in: keyspace.name)
       await client.close()
-      if server.json { Output.print(JSON.object([("index", .number(index.rawValue))]).text) }
+      if server.json {
+        Output.print(JSON.object([("outcome", "applied"), ("index", .number(index.rawValue))]).text)
+      }
     } catch {
-      throw Exit.because(of: error)
+      throw Exit.because(of: error, json: server.json)
     }
   }
 

@@ -3,6 +3,7 @@ import Glibc
 import Logging
 import NIOCore
 import ServiceLifecycle
+import StreamDiffCore
 import StreamDiffService
 import UnixSignals
 
@@ -27,11 +28,20 @@ struct Serve: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Where to listen; port 0 picks a free one.", valueName: "host:port"))
   var listen = "127.0.0.1:7400"
 
+  @Option(
+    help: ArgumentHelp(
+      "Senders that come back within this time go on where they stopped; 200ms to 31 days.",
+      valueName: "1h|90s|500ms"))
+  var sessionLifetime = TimeSpan(SessionExpiryPolicy.defaultLifetime)
+
   @Flag(name: .long, help: "Listen in clear text beyond this machine.")
   var insecure = false
 
   func validate() throws {
     guard ServerAddress(listen) != nil else { throw ValidationError("'\(listen)' is no HOST:PORT") }
+    guard SessionExpiryPolicy.lifetimes.contains(sessionLifetime.duration) else {
+      throw ValidationError("--session-lifetime \(sessionLifetime): it takes 200ms to 744h")
+    }
     guard !dataDir.isEmpty else { throw ValidationError("--data-dir is empty") }
   }
 
@@ -48,7 +58,10 @@ struct Serve: AsyncParsableCommand {
           "\(address) is beyond this machine and would be served in clear text: --insecure allows it")
       }
       var configuration = ServiceGroupConfiguration(
-        services: [ServerService(directory: dataDir, address: address, logger: logger)],
+        services: [
+          ServerService(
+            directory: dataDir, address: address, sessions: sessionLifetime.duration, logger: logger)
+        ],
         gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
       configuration.maximumGracefulShutdownDuration = .seconds(60)
       try await ServiceGroup(configuration: configuration).run()
@@ -62,11 +75,13 @@ struct Serve: AsyncParsableCommand {
 private struct ServerService: Service {
   let directory: String
   let address: ServerAddress
+  let sessions: Duration
   let logger: Logger
 
   func run() async throws {
-    let configuration = ServerConfiguration(
+    var configuration = ServerConfiguration(
       directory: directory, host: address.host, port: address.port, version: StreamDiff.version)
+    configuration.replica.sessions = SessionExpiryPolicy(lifetime: sessions)
     let server: StreamDiffServer
     do {
       server = try await StreamDiffServer.start(configuration, logger: logger)

@@ -1,23 +1,22 @@
 import StreamDiffCore
 import StreamDiffService
 
-/// A session that is taken up again when it breaks off: the two sides compare anew, and only what is still
-/// missing travels.
+/// A session that is taken up again when it breaks off: what is acknowledged stays, the two sides compare
+/// anew, and only what is still missing travels.
 struct Transfer {
-  /// Attempts in all, and the waits between them: together about eight seconds, time for a server to start
-  /// again.
-  private static let waits: [Duration] = [250, 500, 1000, 2000, 4000].map { .milliseconds($0) }
-
   let server: ServerOptions
   private(set) var bytesSent: UInt64 = 0
   private(set) var bytesReceived: UInt64 = 0
 
   init(_ server: ServerOptions) { self.server = server }
 
+  /// - Parameter course: of the session that `session` runs each time.
   /// - Throws: `ClientFailure`: at once where another attempt would not help or no server could be reached
-  ///   at all.
-  mutating func run<Value>(_ session: (StreamDiffClient) async throws -> Value) async throws -> Value {
-    var waits = Self.waits[...]
+  ///   at all; after some attempts that came to nothing.
+  mutating func run<Value>(
+    _ course: SessionCourse? = nil, _ session: (StreamDiffClient) async throws -> Value
+  ) async throws -> Value {
+    var retries = RetryPolicy()
     var client: StreamDiffClient? = try await server.connect()
     while true {
       do {
@@ -31,7 +30,9 @@ struct Transfer {
         if let client { await leave(client) }
         client = nil
         let failure = ClientFailure(error)
-        guard failure.isTransient, let wait = waits.popFirst() else { throw failure }
+        guard failure.isTransient, let wait = retries.failed(progress: course?.progress ?? 0) else {
+          throw failure
+        }
         if server.json == false, Output.isTerminal { Output.complain("\(failure.detail); trying again") }
         try await Task.sleep(for: wait)
       }

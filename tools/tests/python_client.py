@@ -8,9 +8,7 @@ in another language. Runs in the environment that tools/setup makes:
   .venv-tools/bin/python tools/tests/python_client.py
 """
 
-import hashlib
 import importlib
-import os
 import pathlib
 import secrets
 import sys
@@ -19,93 +17,16 @@ import threading
 import unittest
 
 import grpc
-import grpc_tools.protoc
 from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from streamdiff_tools import ROOT, Server
+from streamdiff_tools import Server
+from sync_client import chunk, entry_digest, generate_stubs, put_if_absent, root, root_of
 
 TIMEOUT = 20  # seconds; for calls that are expected to end by themselves
-
-
-def generate_stubs(folder):
-    protos = os.path.join(ROOT, "Protos")
-    names = [f"streamdiff/v1/{name}.proto" for name in ("common", "keyvalue", "group", "streamdiff")]
-    arguments = ["protoc", f"--proto_path={protos}", f"--python_out={folder}", f"--grpc_python_out={folder}"]
-    if grpc_tools.protoc.main(arguments + names) != 0:
-        sys.exit("grpc_tools.protoc refused Protos/")
-    sys.path.insert(0, folder)
-    importlib.invalidate_caches()
-
-
-# What streamdiff.proto specifies.
-
-CRC_TABLE = []
-for index in range(256):
-    for _ in range(8):
-        index = index >> 1 ^ (0x82F63B78 if index & 1 else 0)
-    CRC_TABLE.append(index)
-
-
-def crc32c(data):
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = CRC_TABLE[(crc ^ byte) & 0xFF] ^ crc >> 8
-    return crc ^ 0xFFFFFFFF
-
-
-def sha256(*parts):
-    return hashlib.sha256(b"".join(parts)).digest()
-
-
-def little(value, size):
-    return value.to_bytes(size, "little")
-
-
-def entry_digest(key, value):
-    return sha256(b"\x02", little(len(key), 4), key, little(len(value), 4), sha256(value))
-
-
-def root(entries):
-    """entries: [(key, digest)] in key order."""
-    if len(entries) <= 64:
-        return sha256(b"\x00", *(digest for _, digest in entries))
-    cut = min(range(1, len(entries)), key=lambda place: (sha256(entries[place][0])[:8], entries[place][0]))
-    return sha256(b"\x01", root(entries[:cut]), root(entries[cut:]))
-
-
-def root_of(content):
-    return root([(key, entry_digest(key, content[key])) for key in sorted(content)])
-
-
-def varint(value):
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes(out + bytes([value]))
-
-
-def put_if_absent(key, value):
-    return b"\x01" + varint(len(key)) + key + b"\x01" + varint(len(value)) + value
-
-
-def chunk(sync, sequence, plain, first_ordinal, is_last):
-    """A chunk of codec NONE."""
-    header = sync.ChunkHeader(
-        first_ordinal=first_ordinal, plain_length=len(plain), codec=sync.NONE, plain_crc32c=crc32c(plain)
-    )
-    fields = (
-        little(sequence, 8) + little(first_ordinal, 8) + little(len(plain), 4) + bytes([sync.NONE, 2 * is_last])
-        + little(0, 4) + little(header.plain_crc32c, 4) + little(len(plain), 4)
-    )  # fmt: skip
-    header.wire_crc32c = crc32c(fields + plain)
-    return sync.StreamDiffRequest(
-        diff_patch=plain, sequence_id=sequence, is_last_chunk=is_last, chunk=header, estimated_rtt_ms=1
-    )
 
 
 class Session:

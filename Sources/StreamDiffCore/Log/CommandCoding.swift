@@ -1,16 +1,23 @@
 /// A command as a log entry's payload. Integers are little-endian:
 ///
-///     version u8 = 1 | kind u8 | …
+///     version u8 = 2 | kind u8 | …
 ///     0 noop:
 ///     1 create keyspace:  name | keyspace kind u8
-///     2 operations:       name | keyspace kind u8 | session u8 (0 none, 1: 16 bytes follow) | [session]
+///     2 operations:       name | keyspace kind u8
+///                         | session u8 (0 none, 1: it follows) | [session 16 bytes | fence u64 | time u64]
 ///                         | first ordinal u64 | operations u32, their number | operations, to the end
 ///     3 seal:             name
+///     4 open session:     session 16 bytes | resumes u8 | time u64
+///     5 expire sessions:  now u64 | idle since u64 | used before u64 | forget before u64
 ///
-/// where name is length u8 | bytes, and operations are as `OperationEncoding` has them.
+/// where name is length u8 | bytes, operations are as `OperationEncoding` has them, and times are of the
+/// group, in milliseconds.
+///
+/// Version 1 has kinds 0 to 3 and neither fence nor time. Its writers remembered no sessions and applied
+/// every batch: its sessions are read and dropped, so that what they applied is applied again.
 extension Command {
-  private static let version: UInt8 = 1
-  private enum Kind: UInt8 { case noop, createKeyspace, operations, seal }
+  private static let version: UInt8 = 2
+  private enum Kind: UInt8 { case noop, createKeyspace, operations, seal, openSession, expireSessions }
 
   /// What stands around the operations of a batch is never longer than this.
   public static let overheadBytes = 192
@@ -32,13 +39,27 @@ extension Command {
       Self.append(batch.keyspace, to: &bytes)
       bytes.append(batch.kind.rawValue)
       bytes.append(batch.session == nil ? 0 : 1)
-      if let session = batch.session { bytes += session.bytes }
+      if let session = batch.session {
+        bytes += session.bytes
+        bytes.append(littleEndian: batch.fence.rawValue)
+        bytes.append(littleEndian: batch.time.milliseconds)
+      }
       bytes.append(littleEndian: batch.firstOrdinal.rawValue)
       bytes.append(littleEndian: UInt32(batch.operations.count))
       bytes += batch.operations.bytes
     case .seal(let name):
       bytes = [Self.version, Kind.seal.rawValue]
       Self.append(name, to: &bytes)
+    case .openSession(let opening):
+      bytes = [Self.version, Kind.openSession.rawValue] + opening.id.bytes
+      bytes.append(opening.resumes ? 1 : 0)
+      bytes.append(littleEndian: opening.time.milliseconds)
+    case .expireSessions(let expiry):
+      bytes = [Self.version, Kind.expireSessions.rawValue]
+      bytes.append(littleEndian: expiry.now.milliseconds)
+      bytes.append(littleEndian: expiry.idleSince.milliseconds)
+      bytes.append(littleEndian: expiry.usedBefore.rawValue)
+      bytes.append(littleEndian: expiry.forgetBefore.milliseconds)
     }
     return bytes
   }
@@ -48,16 +69,24 @@ extension Command {
     var reader = FieldReader()
     let bytes = payload.span
     let version: UInt8 = try reader.integer(bytes)
-    guard version == Self.version else {
-      throw CommandError(.unknown, "version \(version); this program knows \(Self.version)")
+    guard 1...Self.version ~= version else {
+      throw CommandError(.unknown, "version \(version); this program knows 1 to \(Self.version)")
     }
     let number: UInt8 = try reader.integer(bytes)
-    guard let kind = Kind(rawValue: number) else { throw CommandError(.unknown, "kind \(number)") }
+    guard let kind = Kind(rawValue: number), version > 1 || kind.rawValue <= Kind.seal.rawValue else {
+      throw CommandError(.unknown, "kind \(number) of version \(version)")
+    }
     switch kind {
     case .noop: self = .noop
     case .createKeyspace: self = .createKeyspace(try reader.name(bytes), try reader.keyspaceKind(bytes))
-    case .operations: self = .operations(try reader.batch(bytes))
+    case .operations: self = .operations(try reader.batch(bytes, version: version))
     case .seal: self = .seal(try reader.name(bytes))
+    case .openSession: self = .openSession(try reader.opening(bytes))
+    case .expireSessions:
+      self = .expireSessions(
+        SessionExpiry(
+          now: try reader.time(bytes), idleSince: try reader.time(bytes),
+          usedBefore: LogIndex(try reader.integer(bytes)), forgetBefore: try reader.time(bytes)))
     }
     guard reader.position == bytes.count else {
       throw CommandError(.malformed, "\(bytes.count - reader.position) bytes are left over")
@@ -105,19 +134,42 @@ private struct FieldReader {
     return kind
   }
 
-  mutating func batch(_ bytes: Span<UInt8>) throws(CommandError) -> OperationBatch {
+  mutating func session(_ bytes: Span<UInt8>) throws(CommandError) -> SessionID {
+    let range = try take(SessionID.byteCount, of: bytes)
+    guard let session = SessionID(bytes: [UInt8](copying: bytes.extracting(range))) else {
+      preconditionFailure("\(range.count) bytes are no session")
+    }
+    return session
+  }
+
+  mutating func opening(_ bytes: Span<UInt8>) throws(CommandError) -> SessionOpening {
+    let id = try session(bytes)
+    let resumes: UInt8 = try integer(bytes)
+    guard resumes <= 1 else { throw CommandError(.malformed, "resumes \(resumes)") }
+    var opening = SessionOpening(id, resumes: resumes == 1)
+    opening.time = try time(bytes)
+    return opening
+  }
+
+  mutating func time(_ bytes: Span<UInt8>) throws(CommandError) -> GroupTime {
+    GroupTime(milliseconds: try integer(bytes))
+  }
+
+  mutating func batch(_ bytes: Span<UInt8>, version: UInt8) throws(CommandError) -> OperationBatch {
     let name = try name(bytes)
     let kind = try keyspaceKind(bytes)
     var session: SessionID?
+    var (fence, time) = (LogIndex.zero, GroupTime.zero)
     switch try integer(bytes) as UInt8 {
     case 0: break
+    case 1 where version == 1: _ = try self.session(bytes)
     case 1:
-      let range = try take(SessionID.byteCount, of: bytes)
-      session = SessionID(bytes: [UInt8](copying: bytes.extracting(range)))
+      session = try self.session(bytes)
+      (fence, time) = (LogIndex(try integer(bytes)), try self.time(bytes))
     case let other: throw CommandError(.malformed, "session flag \(other)")
     }
     let firstOrdinal = Ordinal(try integer(bytes))
-    guard firstOrdinal <= .maximum else {
+    guard firstOrdinal > .zero, firstOrdinal <= .maximum else {
       throw CommandError(.malformed, "first ordinal \(firstOrdinal.rawValue)")
     }
     let count: UInt32 = try integer(bytes)
@@ -131,8 +183,11 @@ private struct FieldReader {
     guard operations.count == Int(count) else {
       throw CommandError(.malformed, "\(operations.count) operations where \(count) are announced")
     }
-    return OperationBatch(
-      keyspace: name, kind: kind, session: session, firstOrdinal: firstOrdinal, operations: operations)
+    var batch = OperationBatch(
+      keyspace: name, kind: kind, session: session, firstOrdinal: firstOrdinal, fence: fence,
+      operations: operations)
+    batch.time = time
+    return batch
   }
 }
 

@@ -52,6 +52,18 @@ public protocol StateTransaction {
   /// An absent key stays absent.
   mutating func delete(key: Span<UInt8>, in keyspace: KeyspaceRecord) throws(StoreError)
 
+  mutating func sessionTable() throws(StoreError) -> SessionTable
+  mutating func setSessionTable(_ table: SessionTable) throws(StoreError)
+
+  mutating func session(_ id: SessionID) throws(StoreError) -> SessionRecord?
+
+  /// Adds the record, or replaces the session's. No two records have the same `used.index`.
+  mutating func put(_ record: SessionRecord) throws(StoreError)
+  mutating func remove(_ record: SessionRecord) throws(StoreError)
+
+  /// Records whose noted use was before `time`, oldest use first. Reads little more than it returns.
+  mutating func sessions(usedBefore time: GroupTime, limit: Int) throws(StoreError) -> [SessionRecord]
+
   /// Content with everything before applied; brings the Merkle tree up to date.
   mutating func position(of keyspace: KeyspaceRecord) throws(StoreError) -> KeyspacePosition
 }

@@ -31,7 +31,7 @@ public struct ChunkHeader: Hashable, Sendable {
 /// The unit on the wire: a piece of a session's operation stream.
 public struct Chunk: Hashable, Sendable {
   public var header: ChunkHeader
-  /// 1, 2, 3 … within the session.
+  /// Rises by one; the first of a connection may be any from 1 on.
   public var sequence: UInt64
   /// The sender's smoothed round-trip time; 0 while unknown.
   public var rttMilliseconds: UInt32

@@ -21,7 +21,8 @@ public struct ChunkReader: ~Copyable {
   private var decompressor: ChunkDecompressor
   /// Plain bytes from the start of an operation that has not come whole.
   private var pending: [UInt8] = []
-  private var lastSequence: UInt64 = 0
+  /// `nil` before the first chunk, which may have any number: a sender goes on counting over a reconnect.
+  private var lastSequence: UInt64?
 
   /// The number of the last operation that came whole.
   public private(set) var lastOrdinal: Ordinal
@@ -71,7 +72,8 @@ public struct ChunkReader: ~Copyable {
     guard wireCRC == header.wireCRC else {
       throw SyncError(.dataLoss, "chunk \(sequence) was damaged on the way: its checksum does not hold")
     }
-    guard sequence == lastSequence + 1 else {
+    guard sequence > 0, sequence < .max else { throw .violation("chunk \(sequence): numbers start at 1") }
+    if let lastSequence, sequence != lastSequence + 1 {
       throw .violation("chunk \(sequence) after chunk \(lastSequence)")
     }
     guard header.plainLength <= Limits.chunkBytes else {

@@ -15,18 +15,22 @@ public struct ChunkWriter: ~Copyable {
   private var lastSent: Ordinal
   /// Bytes of the operation after `lastSent` have left.
   private var isWithinOperation = false
-  private var lastSequence: UInt64 = 0
+  /// The number of the last chunk taken; before the first one, of the last of an earlier connection.
+  public private(set) var lastSequence: UInt64
 
   /// The number of the last operation appended.
   public private(set) var lastOrdinal: Ordinal
 
-  /// - Parameter firstOrdinal: number of the first operation: the one after the last that the
-  ///   receiver's hello names.
+  /// - Parameters:
+  ///   - firstOrdinal: number of the first operation: the one after the last that the receiver's hello
+  ///     names.
+  ///   - lastSequence: of the session's connection before.
   /// - Throws: `SyncError` when there is no memory for the codec.
-  public init(firstOrdinal: Ordinal = Ordinal(1)) throws(SyncError) {
+  public init(firstOrdinal: Ordinal = Ordinal(1), lastSequence: UInt64 = 0) throws(SyncError) {
     precondition(firstOrdinal > .zero, "ordinals start at 1")
     lastOrdinal = Ordinal(firstOrdinal.rawValue - 1)
     lastSent = lastOrdinal
+    self.lastSequence = lastSequence
     do throws(CodecError) {
       compressor = try ChunkCompressor()
     } catch {

@@ -13,6 +13,10 @@ public enum SyncAction: Hashable, Sendable {
   case finish(SyncOutcome)
 }
 
+extension SyncAction {
+  public var isFinish: Bool { if case .finish = self { true } else { false } }
+}
+
 /// One operation of a patch, before its value is fetched.
 public struct PlannedOperation: Hashable, Sendable {
   public enum Change: Hashable, Sendable {

@@ -11,6 +11,11 @@ public struct SyncError: Error, Hashable, Sendable, CustomStringConvertible {
     case unsupported
     /// Both sides are sound but do not fit, such as a directory pushed into a plain keyspace.
     case refused
+    /// The session is over: not used for too long, and perhaps forgotten. A sender that compares begins
+    /// another; without comparison nobody can tell here what was applied.
+    case sessionExpired
+    /// The session goes on over a newer connection.
+    case sessionSuperseded
     /// This machine is out of memory for the codec.
     case resources
   }

@@ -17,7 +17,7 @@ extension SyncMessage {
 
 extension Hello {
   /// What both sides ask of the other's hello.
-  func check(
+  public func check(
     is role: SyncRole, of keyspace: KeyspaceName, kind ours: KeyspaceKind?
   ) throws(SyncError) {
     guard version == Hello.version else {

@@ -44,6 +44,8 @@ public struct Hello: Hashable, Sendable {
   public var credit: UInt64 = 0
   /// Sender: only finds what differs; brings no operations.
   public var isCompareOnly = false
+  /// Sender: the session had a receiver's hello before. One that does not know it any more refuses it.
+  public var resumes = false
 
   public init(role: SyncRole, keyspace: KeyspaceName) {
     self.role = role

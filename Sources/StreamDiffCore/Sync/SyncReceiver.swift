@@ -16,6 +16,8 @@ public struct SyncReceiver: Sendable {
     public var salt: UInt64
     /// What is applied of this session already.
     public var lastOrdinal = Ordinal.zero
+    /// Of these.
+    public var conflicts: UInt64 = 0
     public var credit = SyncLimits.credit
 
     public init(keyspace: KeyspaceName, kind: KeyspaceKind?, tree: MerkleTree, salt: UInt64) {
@@ -38,7 +40,7 @@ public struct SyncReceiver: Sendable {
   private var answers: FrontierAnswers
   private var hasUnsealedChunks = false
   private var seals = 0
-  private var conflicts: UInt64 = 0
+  private var conflicts: UInt64
   private var outcome: SyncOutcome?
 
   /// What the sender said of itself.
@@ -46,6 +48,7 @@ public struct SyncReceiver: Sendable {
 
   public init(_ configuration: Configuration) {
     self.configuration = configuration
+    conflicts = configuration.conflicts
     answers = FrontierAnswers(tree: configuration.tree, salt: configuration.salt, firstRead: 1)
   }
 

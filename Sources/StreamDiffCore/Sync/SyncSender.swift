@@ -15,6 +15,10 @@ public struct SyncSender: Sendable {
     public var tree: MerkleTree?
     /// Plan what differs, and bring no operations.
     public var isCompareOnly = false
+    /// An earlier connection of the session had the receiver's hello.
+    public var resumes = false
+    /// What the receiver acknowledged over earlier connections.
+    public var acknowledged = Ordinal.zero
 
     public init(keyspace: KeyspaceName, kind: KeyspaceKind?, session: SessionID, tree: MerkleTree?) {
       precondition(tree?.isClean ?? true, "a tree with changes that are not in its root")
@@ -50,6 +54,9 @@ public struct SyncSender: Sendable {
   /// Number of the first operation that this connection brings; known with the receiver's hello.
   public var firstOrdinal: Ordinal { (peer?.lastOrdinal ?? .zero) + 1 }
 
+  /// Without comparison, and greeted: the edge brings operations of its own.
+  public var bringsUncompared: Bool { if case .bringing = phase { true } else { false } }
+
   /// Operations planned so far, in all rounds.
   public var operationsPlanned: Int { planned }
 
@@ -62,6 +69,7 @@ public struct SyncSender: Sendable {
     hello.session = configuration.session
     hello.index = configuration.index
     hello.isCompareOnly = configuration.isCompareOnly
+    hello.resumes = configuration.resumes
     if let tree = configuration.tree {
       hello.root = tree.root
       hello.entries = UInt64(tree.count)
@@ -97,7 +105,7 @@ public struct SyncSender: Sendable {
   /// Operations left the edge's queue of planned ones: they are written, or, when only comparing,
   /// reported. Without comparison: the edge wrote so many of its own.
   public mutating func operationsTaken(_ count: Int) -> [SyncAction] {
-    if case .bringing = phase {
+    guard configuration.tree != nil else {
       ahead.takenUnplanned(count)
       return []
     }
@@ -117,6 +125,11 @@ public struct SyncSender: Sendable {
   private mutating func greet(_ hello: Hello) throws(SyncError) -> [SyncAction] {
     try hello.check(is: .receiver, of: configuration.keyspace, kind: configuration.kind)
     guard let root = hello.root else { throw .violation("the receiver's hello has no root") }
+    guard hello.lastOrdinal >= configuration.acknowledged || root == configuration.tree?.root else {
+      throw .violation(
+        "the receiver has operation \(hello.lastOrdinal.rawValue) as its last of this session, "
+          + "after it acknowledged \(configuration.acknowledged.rawValue)")
+    }
     peer = hello
     guard let tree = configuration.tree else {
       phase = .bringing

@@ -8,6 +8,9 @@ public enum Limits {
   public static let chunkBytes = 1 << 20
   /// One log entry's payload: a value of full size with its key, or a batch of smaller operations.
   public static let commandBytes = 2 << 20
+  /// Sessions that the state remembers, about 200 bytes each; a new one beyond is refused until old ones
+  /// are forgotten.
+  public static let sessionRecords = 1 << 20
   /// One gRPC message: a chunk or a value of full size, and what stands around it.
   public static let messageBytes = 4 << 20
 }

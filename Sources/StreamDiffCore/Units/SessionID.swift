@@ -1,5 +1,5 @@
 /// Names one sender's session across reconnects: 16 bytes chosen at random by the sender.
-public struct SessionID: Hashable, Sendable {
+public struct SessionID: Hashable, Sendable, CustomStringConvertible {
   public static let byteCount = 16
   public let high: UInt64
   public let low: UInt64
@@ -24,6 +24,11 @@ public struct SessionID: Hashable, Sendable {
   public var bytes: [UInt8] {
     (0..<8).map { UInt8(truncatingIfNeeded: high >> (56 - 8 * $0)) }
       + (0..<8).map { UInt8(truncatingIfNeeded: low >> (56 - 8 * $0)) }
+  }
+
+  /// Hexadecimal.
+  public var description: String {
+    bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
   }
 }
 

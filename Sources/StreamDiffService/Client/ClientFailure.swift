@@ -11,6 +11,8 @@ public struct ClientFailure: Error, Hashable, Sendable, CustomStringConvertible 
     case verification
     /// No server answers there, or it went away.
     case unreachable
+    /// It was sent, and no answer came in time: it may have been done or not.
+    case unknown
     /// The server or this program refuses: rights, limits, rules.
     case refused
   }
@@ -82,7 +84,8 @@ public struct ClientFailure: Error, Hashable, Sendable, CustomStringConvertible 
     switch error.code {
     case .dataLoss: self.init(.verification, error.detail, isTransient: true)
     case .limit, .refused: self.init(.refused, error.detail)
-    case .protocolViolation, .unsupported, .resources: self.init(.failed, error.detail)
+    case .protocolViolation, .unsupported, .resources, .sessionExpired, .sessionSuperseded:
+      self.init(.failed, error.detail)
     }
   }
 }

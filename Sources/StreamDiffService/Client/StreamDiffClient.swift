@@ -1,31 +1,88 @@
 import NIOCore
 public import StreamDiffCore
 import StreamDiffWire
+import Synchronization
 
-/// What a client program asks of a server, over one connection. Every method throws `ClientFailure`.
+/// What a client program asks of a server. Every method throws `ClientFailure`.
 public final class StreamDiffClient: Sendable {
-  private let rpc: RPCClient
-  private let pool: ReadPool
+  /// A write is given up as *unknown* after so long; far below any session's lifetime.
+  static let writePatience = Duration.seconds(30)
+  /// An attempt to write that is not answered for so long is made again elsewhere.
+  static let writeTimeout = Duration.seconds(5)
 
-  private init(_ rpc: RPCClient, pool: ReadPool) { (self.rpc, self.pool) = (rpc, pool) }
+  /// The server in use, and what those before it have sent and received.
+  private struct Connection {
+    var rpc: RPCClient
+    /// Its place in `servers`.
+    var place: Int
+    var sent: UInt64 = 0
+    var received: UInt64 = 0
+  }
+
+  private let servers: [ServerAddress]
+  private let connection: Mutex<Connection>
+  private let pool: ReadPool
+  private let writes = WriteSessions()
+
+  private var rpc: RPCClient { connection.withLock { $0.rpc } }
+
+  private init(_ servers: [ServerAddress], _ connection: Connection, pool: ReadPool) {
+    (self.servers, self.pool) = (servers, pool)
+    self.connection = Mutex(connection)
+  }
 
   /// Connects to the first server of the list that can be reached.
   public static func connect(_ servers: [ServerAddress]) async throws(ClientFailure) -> StreamDiffClient {
+    do {
+      let connection = try await connect(servers, from: 0)
+      return StreamDiffClient(servers, connection, pool: ReadPool(threads: 2, queued: 64))
+    } catch {
+      throw ClientFailure(error)
+    }
+  }
+
+  private static func connect(
+    _ servers: [ServerAddress], from first: Int
+  ) async throws(RPCError) -> Connection {
+    // A person waits: a server that is gone without a word is noticed sooner than by another server.
+    var limits = RPCLimits()
+    (limits.keepaliveInterval, limits.keepaliveTimeout) = (.seconds(5), .seconds(10))
     var reasons: [String] = []
-    for server in servers {
+    for step in servers.indices {
+      let place = (first + step) % servers.count
       do {
-        let rpc = try await RPCClient.connect(host: server.host, port: server.port)
-        return StreamDiffClient(rpc, pool: ReadPool(threads: 2, queued: 64))
+        let rpc = try await RPCClient.connect(
+          host: servers[place].host, port: servers[place].port, limits: limits)
+        return Connection(rpc: rpc, place: place)
       } catch {
-        reasons.append("\(error)")
+        if case .unreachable(let reason) = error {
+          reasons.append(reason)
+        } else {
+          reasons.append("\(error)")
+        }
       }
     }
-    throw ClientFailure(.unreachable, reasons.joined(separator: "; "), isTransient: true)
+    throw .unreachable(reasons.joined(separator: "; "))
+  }
+
+  /// Leaves a connection that failed, and connects to the next server that can be reached.
+  private func replace(_ failed: RPCClient) async throws(RPCError) {
+    let place: Int? = connection.withLock { $0.rpc === failed ? $0.place : nil }
+    guard let place else { return }  // another call did it
+    var fresh = try await Self.connect(servers, from: place + 1)
+    let old: RPCClient = connection.withLock { connection in
+      fresh.sent = connection.sent + connection.rpc.bytesSent
+      fresh.received = connection.received + connection.rpc.bytesReceived
+      let old = connection.rpc
+      connection = fresh
+      return old
+    }
+    Task { await old.close() }
   }
 
   /// Socket bytes so far.
-  public var bytesSent: UInt64 { rpc.bytesSent }
-  public var bytesReceived: UInt64 { rpc.bytesReceived }
+  public var bytesSent: UInt64 { connection.withLock { $0.sent + $0.rpc.bytesSent } }
+  public var bytesReceived: UInt64 { connection.withLock { $0.received + $0.rpc.bytesReceived } }
 
   public func close() async {
     await rpc.close()
@@ -49,20 +106,76 @@ public final class StreamDiffClient: Sendable {
     return Entry(value: answer.value, kind: answer.kind, index: answer.index)
   }
 
+  /// Writes once, however often it has to be sent: over a lost connection, or to another server.
   /// - Returns: the log index that applied it.
+  /// - Throws: `.unknown` where nobody could tell in time whether it was applied.
   public func put(
     _ key: [UInt8], _ value: [UInt8], in keyspace: KeyspaceName
   ) async throws(ClientFailure) -> LogIndex {
-    let request = PutRequest(keyspace: keyspace.description, key: key, value: value)
-    let answer: PutResponse = try await call("KeyValue/Put", request)
+    let answer: PutResponse = try await write("KeyValue/Put") { place in
+      PutRequest(
+        keyspace: keyspace.description, key: key, value: value, session: place.session,
+        ordinal: place.ordinal)
+    }
     return answer.index
   }
 
-  /// - Returns: the log index that applied it.
+  /// As `put`.
   public func delete(_ key: [UInt8], in keyspace: KeyspaceName) async throws(ClientFailure) -> LogIndex {
-    let answer: DeleteResponse = try await call(
-      "KeyValue/Delete", DeleteRequest(keyspace: keyspace.description, key: key))
+    let answer: DeleteResponse = try await write("KeyValue/Delete") { place in
+      DeleteRequest(
+        keyspace: keyspace.description, key: key, session: place.session, ordinal: place.ordinal)
+    }
     return answer.index
+  }
+
+  private func write<Answer: WireMessage>(
+    _ method: String, _ request: (WriteSessions.Place) -> some WireMessage
+  ) async throws(ClientFailure) -> Answer {
+    let end = ContinuousClock.now + Self.writePatience
+    var place = writes.take()
+    var retries = RetryPolicy()
+    /// Why an attempt that was sent may have been applied all the same.
+    var doubt: RPCError?
+    while true {
+      let rpc = rpc
+      let bytes: ByteBuffer?
+      var failure = RPCError(.unknown, "")
+      do throws(RPCError) {
+        bytes = try await rpc.unary(
+          Self.path(method), request(place).encode(), timeout: Self.writeTimeout)
+      } catch {
+        (bytes, failure) = (nil, error)
+      }
+      if let bytes {
+        writes.decided(place)
+        do { return try Answer(decoding: bytes) } catch { throw ClientFailure(error) }
+      }
+      switch WriteAttempt(failure) {
+      case .refused:
+        writes.decided(place)
+        throw ClientFailure(failure)
+      case .expired where doubt == nil: place = WriteSessions.new()
+      case .expired: throw Self.unknown(failure)
+      case .unsure: doubt = failure
+      case .notSent: break
+      }
+      guard ContinuousClock.now < end, let wait = retries.failed(progress: 0) else {
+        throw doubt.map(Self.unknown) ?? ClientFailure(failure)
+      }
+      do { try await Task.sleep(for: wait) } catch { throw doubt.map(Self.unknown) ?? ClientFailure(failure) }
+      // What cannot be reached now shows at the next attempt.
+      do { try await replace(rpc) } catch {}
+    }
+  }
+
+  private static func unknown(_ error: RPCError) -> ClientFailure {
+    let reason =
+      switch error {
+      case .unreachable(let reason), .lost(let reason): reason
+      case .status(let status, _): status.message.isEmpty ? "\(status)" : status.message
+      }
+    return ClientFailure(.unknown, "whether it was applied is unknown: \(reason)")
   }
 
   /// A page of a scan: entries in key order.

@@ -94,10 +94,24 @@ final class ApplyThread {
     let counters = shared.counters
     counters.batches.add(1)
     counters.appliedEntries.add(outcomes.count)
-    for case .applied(let operations, let conflicts) in outcomes {
-      counters.appliedOperations.add(operations)
-      if !conflicts.isEmpty { counters.conflicts.add(conflicts.count) }
+    for outcome in outcomes {
+      switch outcome {
+      case .applied(let operations, let conflicts): count(operations, conflicts)
+      case .advanced(let advance):
+        count(advance.operations, advance.conflicts)
+        counters.skippedOperations.add(advance.skipped)
+      case .opened: counters.openedSessions.add(1)
+      case .expired(let forgotten): counters.forgottenSessions.add(forgotten)
+      case .refused(.sessionExpired), .refused(.sessionUnknown): counters.expiredRefusals.add(1)
+      case .refused(.superseded), .refused(.gap): counters.supersededRefusals.add(1)
+      case .none, .refused, .sealed: break
+      }
     }
+  }
+
+  private func count(_ operations: Int, _ conflicts: [Ordinal]) {
+    shared.counters.appliedOperations.add(operations)
+    if !conflicts.isEmpty { shared.counters.conflicts.add(conflicts.count) }
   }
 
   private func fail(_ error: any Error) -> ReplicaError {

@@ -54,12 +54,15 @@ final class Monitor<State>: @unchecked Sendable {  // `state` is touched under `
     }
   }
 
-  /// The same, for so many seconds at most.
+  /// The same, for so long at most.
   /// - Returns: `nil` when the time is over.
-  func wait<R>(seconds: Int, _ body: (inout State) -> R?) -> R? {
+  func wait<R>(for duration: Duration, _ body: (inout State) -> R?) -> R? {
     var deadline = timespec()
     clock_gettime(CLOCK_MONOTONIC, &deadline)
-    deadline.tv_sec += seconds
+    let (seconds, attoseconds) = duration.components
+    let nanoseconds = deadline.tv_nsec + Int(attoseconds / 1_000_000_000)
+    deadline.tv_sec += Int(seconds) + nanoseconds / 1_000_000_000
+    deadline.tv_nsec = nanoseconds % 1_000_000_000
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
     while true {

@@ -58,7 +58,7 @@ final class ProposalQueue: Sendable {
   /// - Parameter idle: called after a second without any.
   func take(idle: () -> Void) -> Work {
     let (work, waiting): Taken
-    if let taken = monitor.wait(seconds: 1, taken) {
+    if let taken = monitor.wait(for: .seconds(1), taken) {
       (work, waiting) = taken
     } else {
       idle()

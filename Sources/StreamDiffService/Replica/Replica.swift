@@ -17,6 +17,7 @@ public final class Replica: Sendable {
     public var directory: String
     public var nodeID = NodeID(1)
     public var limits = ReplicaLimits()
+    public var sessions = SessionExpiryPolicy()
     public var fileSystem: any FileSystem = PosixFileSystem()
 
     public init(directory: String) { self.directory = directory }
@@ -32,6 +33,8 @@ public final class Replica: Sendable {
   private let proposals: ProposalQueue
   private let applying: ApplyQueue
   private let flusher: Flusher
+  private let expirer: SessionExpirer
+  private let clock = GroupClock()
   private let threads: Monitor<[WorkerThread]>
 
   /// Opens the directory, or makes it one, and replays what the log has beyond the state. Blocks for
@@ -63,6 +66,8 @@ public final class Replica: Sendable {
     applying = ApplyQueue(limits: limits)
     flusher = Flusher(
       store: store, proposals: proposals, threshold: limits.unflushedBytes, shared: shared)
+    expirer = SessionExpirer(
+      store: store, proposals: proposals, policy: configuration.sessions, clock: clock, shared: shared)
     pool = ReadPool(threads: limits.readThreads, queued: limits.queuedReads)
 
     let logThread = UncheckedBox(
@@ -71,7 +76,7 @@ public final class Replica: Sendable {
     let applyThread = UncheckedBox(
       ApplyThread(store: store, queue: applying, flusher: flusher, shared: shared, progress: progress))
     let ready = log.lastIndex + 1  // the noop of the new term: all before it is then applied
-    let flusher = flusher
+    let (flusher, expirer) = (flusher, expirer)
     threads = Monitor([
       WorkerThread("sd-apply") { applyThread.value.run() },
       WorkerThread("sd-log") { logThread.value.run() },
@@ -83,6 +88,8 @@ public final class Replica: Sendable {
       join(ReplicaError(.unavailable, "the replica could not start"))
       throw error
     }
+    clock.start(from: store.sessions.clock)
+    threads.update { $0.append(WorkerThread("sd-sessions") { expirer.run() }) }
   }
 
   /// The log must reach to what the state has, and begin no later than what it lacks.
@@ -118,6 +125,7 @@ public final class Replica: Sendable {
     _ command: Command, wantsView: Bool = false, completion: @escaping ProposalCompletion
   ) throws(ReplicaError) {
     if let failure = shared.failure { throw failure }
+    let command = command.stamped(at: clock.now)
     let payload = command.encode()
     guard payload.count <= Limits.commandBytes else {
       throw ReplicaError(
@@ -215,6 +223,7 @@ public final class Replica: Sendable {
   deinit {
     proposals.close(ReplicaError(.unavailable, "the replica is gone"))
     flusher.stop()
+    expirer.stop()
   }
 
   /// - Returns: `false` when somebody else has joined them already.
@@ -227,6 +236,7 @@ public final class Replica: Sendable {
     guard !threads.isEmpty else { return false }
     proposals.close(reason)
     flusher.stop()
+    expirer.stop()
     for thread in threads { thread.join() }
     pool.stop()
     return true

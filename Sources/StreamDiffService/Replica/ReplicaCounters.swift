@@ -20,6 +20,14 @@ public final class ReplicaCounters: Sendable {
   public let appliedEntries = Count()
   public let appliedOperations = Count()
   public let conflicts = Count()
+  /// Operations that came again and were not applied again.
+  public let skippedOperations = Count()
+  /// Times that a connection opened a session, whether new or taken up again.
+  public let openedSessions = Count()
+  public let forgottenSessions = Count()
+  /// Commands refused: of sessions that are expired or unknown, and of older connections or with a gap.
+  public let expiredRefusals = Count()
+  public let supersededRefusals = Count()
   /// State batches, and waits until they were in files.
   public let batches = Count()
   public let flushes = Count()
@@ -32,7 +40,11 @@ public final class ReplicaCounters: Sendable {
       ("proposals", proposals.value), ("proposals_refused", refusedProposals.value),
       ("log_syncs", syncs.value), ("log_bytes", loggedBytes.value),
       ("entries_applied", appliedEntries.value), ("operations_applied", appliedOperations.value),
-      ("operations_conflicting", conflicts.value), ("state_batches", batches.value),
+      ("operations_conflicting", conflicts.value), ("operations_skipped", skippedOperations.value),
+      ("sessions_opened", openedSessions.value), ("sessions_forgotten", forgottenSessions.value),
+      ("sessions_refused_expired", expiredRefusals.value),
+      ("sessions_refused_superseded", supersededRefusals.value),
+      ("state_batches", batches.value),
       ("state_flushes", flushes.value),
     ]
   }

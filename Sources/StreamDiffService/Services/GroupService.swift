@@ -50,7 +50,8 @@ public struct GroupService: Sendable {
     response.members = [member]
     response.sessions = sessions.statuses
     response.counters =
-      (counters.snapshot + replica.counters.snapshot + Self.counters(server?.counters))
+      (counters.snapshot + replica.counters.snapshot
+      + [("sessions_remembered", UInt64(replica.store.sessions.records))] + Self.counters(server?.counters))
       .map { StatusResponse.Counter($0.name, $0.value) }
     call.respond(response.encode())
   }

@@ -76,7 +76,7 @@ public struct KeyValueService: Sendable {
         return PutResponse(index: index).encode()
       }
     } catch {
-      call.fail(GRPCStatus(mapping: error))
+      Self.fail(call, error)
     }
   }
 
@@ -89,7 +89,7 @@ public struct KeyValueService: Sendable {
         return DeleteResponse(index: index).encode()
       }
     } catch {
-      call.fail(GRPCStatus(mapping: error))
+      Self.fail(call, error)
     }
   }
 
@@ -99,23 +99,51 @@ public struct KeyValueService: Sendable {
     _ call: UnaryCall, answer: @escaping @Sendable (LogIndex) -> ByteBuffer
   ) throws {
     let name = try Self.keyspace(keyspace)
+    guard (session == nil) == (ordinal == .zero) else {
+      throw GRPCStatus(
+        .invalidArgument, session == nil ? "an ordinal without a session" : "a session without an ordinal")
+    }
     let batch = OperationBatch(
-      keyspace: name, kind: .plain, session: session, firstOrdinal: max(ordinal, Ordinal(1)),
+      keyspace: name, kind: .plain, session: session, firstOrdinal: session == nil ? Ordinal(1) : ordinal,
       operations: try EncodedOperations([operation]))
     try replica.submit(.operations(batch)) { result in
-      switch result {
-      case .success(let applied):
-        switch applied.outcome {
-        case .applied(_, let conflicts) where conflicts.isEmpty: call.respond(answer(applied.index))
-        case .applied:
-          call.fail(
-            GRPCStatus(.aborted, "the key does not hold what was expected at entry \(applied.index.rawValue)")
-          )
-        case .refused(let refusal): call.fail(GRPCStatus(.failedPrecondition, "\(refusal)"))
-        case .none, .sealed: preconditionFailure("operations were applied as \(applied.outcome)")
-        }
-      case .failure(let error): call.fail(GRPCStatus(error))
+      do {
+        call.respond(answer(try Self.index(of: try result.get(), ordinal)))
+      } catch {
+        Self.fail(call, error)
       }
+    }
+  }
+
+  private static func fail(_ call: UnaryCall, _ error: any Error) {
+    let failure = RPCError(mapping: error)
+    call.fail(failure.status, trailers: failure.trailers)
+  }
+
+  /// - Returns: the log index that applied the operation.
+  /// - Throws: why it took no effect, or that nobody knows any more.
+  private static func index(of applied: Applied, _ ordinal: Ordinal) throws -> LogIndex {
+    func conflict(_ index: LogIndex) -> GRPCStatus {
+      GRPCStatus(.aborted, "the key does not hold what was expected at entry \(index.rawValue)")
+    }
+    switch applied.outcome {
+    case .applied(_, let conflicts):
+      guard conflicts.isEmpty else { throw conflict(applied.index) }
+      return applied.index
+    case .advanced(let advance):
+      switch advance.record.answer(for: ordinal) {
+      case .applied(let index): return index
+      case .conflict(let index): throw conflict(index)
+      case .forgotten:
+        throw GRPCStatus(
+          .aborted,
+          "operation \(ordinal.rawValue) was decided; its outcome is no longer kept: the session is at "
+            + "\(advance.record.lastOrdinal.rawValue)")
+      case .unknown: preconditionFailure("operation \(ordinal.rawValue) was not decided")
+      }
+    case .refused(let refusal): throw SyncError(refusal)
+    case .none, .opened, .expired, .sealed:
+      preconditionFailure("operations were applied as \(applied.outcome)")
     }
   }
 

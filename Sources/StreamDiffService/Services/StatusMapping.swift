@@ -45,8 +45,50 @@ extension GRPCStatus {
     case .limit, .resources: self.init(.resourceExhausted, error.detail)
     case .unsupported: self.init(.unimplemented, error.detail)
     case .refused: self.init(.failedPrecondition, error.detail)
+    case .sessionExpired, .sessionSuperseded: self.init(.aborted, error.detail)
     }
   }
+}
+
+/// What tells a client why a session was ABORTED: metadata beside the status.
+enum SessionEnd: String {
+  static let name = "streamdiff-session"
+
+  case expired
+  case superseded
+
+  init?(_ error: SyncError) {
+    switch error.code {
+    case .sessionExpired: self = .expired
+    case .sessionSuperseded: self = .superseded
+    default: return nil
+    }
+  }
+
+  var metadata: Metadata { Metadata(fields: [HeaderField(Self.name, rawValue)]) }
+}
+
+extension RPCError {
+  /// As `GRPCStatus(mapping:)`, with what a client needs beside the status.
+  init(mapping error: any Error) {
+    let trailers =
+      switch error {
+      case let error as SyncError: SessionEnd(error)?.metadata
+      case let error as ReplicaError where error.code == .unavailable: Self.notApplied
+      case let error as RPCError: error.trailers
+      default: Metadata?.none
+      }
+    self = .status(GRPCStatus(mapping: error), trailers: trailers ?? Metadata())
+  }
+
+  /// Beside UNAVAILABLE: nothing happened here. Without it, it may have.
+  private static let notApplied = Metadata(fields: [HeaderField("streamdiff-applied", "no")])
+
+  /// The server vouches that the call took no effect.
+  var isNotApplied: Bool { trailers["streamdiff-applied"] == "no" }
+
+  /// Why a session was aborted, where that is so.
+  var sessionEnd: SessionEnd? { trailers[SessionEnd.name].flatMap { SessionEnd(rawValue: $0) } }
 }
 
 extension GRPCStatus {

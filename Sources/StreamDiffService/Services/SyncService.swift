@@ -23,27 +23,37 @@ public struct SyncService: Sendable {
       let number = try registry.add(
         peer: stream.peer, keyspace: opening.keyspace, isSending: opening.role == .receiver, meter: meter)
       defer { registry.remove(number) }
+      let newer = opening.isCompareOnly ? nil : opening.session.map { registry.begin($0, number) }
       if let failure = replica.failure { throw failure }
       let transport = ServerSyncTransport(stream)
-      try await Self.whileActive(transport) {
+      try await Self.whileActive(transport, until: newer) {
         switch opening.role {
         case .sender: try await receive(opening, transport, meter)
         case .receiver: try await send(opening, transport, meter)
         }
       }
     } catch {
-      throw GRPCStatus(mapping: error)
+      throw RPCError(mapping: error)
     }
   }
 
   /// Ends a session in which no message went either way for so long: it holds buffers and a view.
   private static let idleLimit = Duration.seconds(600)
 
+  /// - Parameter newer: ends when the session goes on over another connection.
   private static func whileActive(
-    _ transport: ServerSyncTransport, _ run: @escaping @Sendable () async throws -> Void
+    _ transport: ServerSyncTransport, until newer: AsyncStream<Never>?,
+    _ run: @escaping @Sendable () async throws -> Void
   ) async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await run() }
+      if let newer {
+        group.addTask {
+          for await _ in newer {}
+          try Task.checkCancellation()
+          throw SyncError(StateMachine.Refusal.superseded)
+        }
+      }
       group.addTask {
         var seen = UInt64.max
         while transport.messages.value != seen {

@@ -13,7 +13,8 @@ final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable 
     var content: any SyncContent
     /// Runs that the sink has and is not done with.
     var runsInFlight = 0
-    var conflicts: UInt64 = 0
+    /// Of the session, over all its connections.
+    var conflicts: UInt64
     var failure: (any Error)?
     /// Only the newest one matters.
     var acknowledgement: SyncMessage?
@@ -28,21 +29,30 @@ final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable 
   private let sink: Sink
   private let transport: Transport
   private let meter: SyncMeter
+  private let course: SessionCourse
   private let pool: ReadPool
+  /// Decided over earlier connections.
+  private let lastOrdinal: Ordinal
   private let state: Mutex<State>
 
   init(
-    sink: Sink, content: any SyncContent, transport: Transport, options: SyncOptions, pool: ReadPool
+    sink: Sink, opening: SinkOpening, transport: Transport, options: SyncOptions, pool: ReadPool
   ) {
     self.sink = sink
     self.transport = transport
     self.pool = pool
     meter = options.meter
+    course = options.course
+    lastOrdinal = opening.lastOrdinal
+    let content = opening.content
     var configuration = SyncReceiver.Configuration(
       keyspace: options.keyspace, kind: options.kind, tree: content.tree,
       salt: .random(in: .min ... .max))
     configuration.index = content.index
-    state = Mutex(State(machine: SyncReceiver(configuration), content: content))
+    configuration.lastOrdinal = opening.lastOrdinal
+    configuration.conflicts = opening.conflicts
+    state = Mutex(
+      State(machine: SyncReceiver(configuration), content: content, conflicts: opening.conflicts))
   }
 
   /// - Parameter opening: the sender's hello, where it has been read already.
@@ -77,7 +87,7 @@ final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable 
   private func receive(_ message: SyncMessage, _ reader: inout ChunkReaderBox?) async throws {
     let actions = try state.withLock { try $0.machine.receive(message) }
     if case .chunk(let chunk) = message {
-      if reader == nil { reader = try ChunkReaderBox() }
+      if reader == nil { reader = try ChunkReaderBox(firstOrdinal: lastOrdinal + 1) }
       for run in try reader?.receive(chunk) ?? [] { try await apply(run) }
       meter.plainBytes.add(Int(chunk.header.plainLength))
       meter.payloadBytes.add(chunk.payload.count)
@@ -120,6 +130,7 @@ final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable 
       case .success(let applied):
         state.conflicts += UInt64(applied.conflicts)
         meter.appliedOperations.add(run.count - applied.conflicts)
+        course.applied(run.count)
         meter.conflicts.add(applied.conflicts)
         let actions = state.machine.applied(
           through: run.lastOrdinal, index: applied.index, conflicts: state.conflicts)
@@ -211,6 +222,6 @@ final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable 
 /// A `ChunkReader` that a task can hold on to between messages.
 private final class ChunkReaderBox {
   private var reader: ChunkReader
-  init() throws(SyncError) { reader = try ChunkReader() }
+  init(firstOrdinal: Ordinal) throws(SyncError) { reader = try ChunkReader(firstOrdinal: firstOrdinal) }
   func receive(_ chunk: Chunk) throws(SyncError) -> [OperationRun] { try reader.receive(chunk) }
 }

@@ -29,6 +29,8 @@ public final class ReplicaSink: SyncSink {
     /// A command has left `waiting` and is not in the log yet.
     var isProposing = false
     var failure: (any Error)?
+    /// Of the entry that opened the session.
+    var fence = LogIndex.zero
     var waiter: CheckedContinuation<Void, Never>?
   }
 
@@ -49,6 +51,28 @@ public final class ReplicaSink: SyncSink {
       throw SyncError(.refused, "\(StateMachine.Refusal.wrongKind(keyspace, is: record.kind))")
     }
     return content
+  }
+
+  /// A sender that brings operations opens its session: with that, what its older connections still have
+  /// under way is refused. Equal roots bring none.
+  /// - Throws: `SyncError` when the session has expired, or too many are remembered.
+  public func open(for sender: Hello?) async throws -> SinkOpening {
+    let content = try await content()
+    guard let sender, let session, !sender.isCompareOnly, sender.root != content.tree.root else {
+      return SinkOpening(content: content)
+    }
+    try sender.check(is: .sender, of: keyspace, kind: kind)
+    let outcome = try await replica.propose(.openSession(SessionOpening(session, resumes: sender.resumes)))
+      .outcome
+    switch outcome {
+    case .opened(let record):
+      state.withLock { $0.fence = record.fence }
+      return SinkOpening(
+        content: try await self.content(), lastOrdinal: record.lastOrdinal, conflicts: record.conflicts)
+    case .refused(let refusal): throw SyncError(refusal)
+    case .none, .applied, .advanced, .expired, .sealed:
+      preconditionFailure("a session was opened as \(outcome)")
+    }
   }
 
   public func apply(_ run: OperationRun, done: @escaping Done) async throws {
@@ -115,7 +139,7 @@ public final class ReplicaSink: SyncSink {
     return .operations(
       OperationBatch(
         keyspace: keyspace, kind: kind, session: session, firstOrdinal: runs[0].operations.firstOrdinal,
-        operations: operations))
+        fence: state.withLock { $0.fence }, operations: operations))
   }
 
   // MARK: Answers
@@ -127,9 +151,12 @@ public final class ReplicaSink: SyncSink {
       switch applied.outcome {
       case .applied(_, let conflicts):
         settle(runs, bytes: bytes, .success((applied.index, conflicts)))
+      case .advanced(let advance):
+        settle(runs, bytes: bytes, .success((applied.index, advance.conflicts)))
       case .refused(let refusal):
-        settle(runs, bytes: bytes, .failure(SyncError(.refused, "\(refusal)")))
-      case .none, .sealed: preconditionFailure("operations were applied as \(applied.outcome)")
+        settle(runs, bytes: bytes, .failure(SyncError(refusal)))
+      case .none, .opened, .expired, .sealed:
+        preconditionFailure("operations were applied as \(applied.outcome)")
       }
     case .failure(let error): settle(runs, bytes: bytes, .failure(error))
     }

@@ -3,6 +3,8 @@ import StreamDiffCore
 /// What a sending machine wants done behind one another.
 enum SendWork: Sendable {
   case plan([PlannedOperation], round: Int)
+  /// Operations of the edge's own, from this one on.
+  case bring(from: Ordinal)
   case seal
 }
 
@@ -50,6 +52,7 @@ struct SendPlanner<Source: SyncSource>: Sendable {
         guard !options.isCompareOnly else { continue }
         try await hold(sorted.deletions, in: &held)
         try await send(sorted.now)
+      case .bring: preconditionFailure("a comparison plans what is brought")
       case .seal:
         try await finish(&sorter, &held, round: current, entries(), taken)
         try await held.takeAll(on: pool) { await batches.put(.operations($0, taken: 0)) }

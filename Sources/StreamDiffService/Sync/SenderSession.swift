@@ -9,7 +9,7 @@ import Synchronization
 ///
 /// Reading the next values, compressing these and sending the last thus overlap. What waits between is
 /// bounded by the machine (planned operations, one request of each kind) and by `Handoff`.
-final class SenderSession<Source: SyncSource, Transport: SyncTransport>: Sendable {
+final class SenderSession<Transport: SyncTransport>: Sendable {
   private enum Control: Sendable {
     case send(SyncMessage)
     case read(RecordRequest)
@@ -32,9 +32,10 @@ final class SenderSession<Source: SyncSource, Transport: SyncTransport>: Sendabl
   private let transport: Transport
   private let options: SyncOptions
   private let pool: ReadPool
-  private let source: Source
-  private let planner: SendPlanner<Source>
-  private let batches = Handoff<SendBatch>(capacity: 2)
+  private let answer: @Sendable (RecordRequest) throws -> (records: [DigestRecord], isEnd: Bool)
+  /// Turns work into batches.
+  private let feed: @Sendable (SenderSession) async throws -> Void
+  private let batches: Handoff<SendBatch>
   private let controller = TransferController()
   private let state: Mutex<State>
   private let control: AsyncStream<Control>
@@ -42,16 +43,49 @@ final class SenderSession<Source: SyncSource, Transport: SyncTransport>: Sendabl
   private let work: AsyncStream<SendWork>
   private let workInput: AsyncStream<SendWork>.Continuation
 
-  init(source: Source, transport: Transport, options: SyncOptions, pool: ReadPool) {
-    self.source = source
-    self.transport = transport
-    self.options = options
-    self.pool = pool
-    planner = SendPlanner(source: source, options: options, pool: pool, batches: batches)
+  /// Compares, and brings what differs.
+  convenience init(source: some SyncSource, transport: Transport, options: SyncOptions, pool: ReadPool) {
     var configuration = SyncSender.Configuration(
       keyspace: options.keyspace, kind: options.kind, session: options.session, tree: source.tree)
     configuration.index = source.index
     configuration.isCompareOnly = options.isCompareOnly
+    let batches = Handoff<SendBatch>(capacity: 2)
+    let planner = SendPlanner(source: source, options: options, pool: pool, batches: batches)
+    self.init(configuration, transport, options, pool, batches) { request in
+      try source.answer(request)
+    } feed: { session in
+      try await planner.run(session.work, entries: { session.state.withLock { $0.peerEntries } }) {
+        session.taken($0.count, withheld: $0.withheld, wanted: $0.wanted)
+      }
+    }
+  }
+
+  /// Brings operations without comparison.
+  convenience init(
+    operations: some OperationSource, transport: Transport, options: SyncOptions, pool: ReadPool
+  ) {
+    let configuration = SyncSender.Configuration(
+      keyspace: options.keyspace, kind: options.kind, session: options.session, tree: nil)
+    let batches = Handoff<SendBatch>(capacity: 2)
+    let feed = OperationFeed(source: operations, batches: batches)
+    self.init(configuration, transport, options, pool, batches) { _ in
+      preconditionFailure("nothing is compared")
+    } feed: { session in
+      try await feed.run(session.work) { session.step { $0.machine.endOperations() } }
+    }
+  }
+
+  private init(
+    _ configuration: SyncSender.Configuration, _ transport: Transport, _ options: SyncOptions,
+    _ pool: ReadPool, _ batches: Handoff<SendBatch>,
+    answer: @escaping @Sendable (RecordRequest) throws -> (records: [DigestRecord], isEnd: Bool),
+    feed: @escaping @Sendable (SenderSession) async throws -> Void
+  ) {
+    var configuration = configuration
+    configuration.resumes = options.course.hasBegun
+    configuration.acknowledged = options.course.acknowledged
+    (self.transport, self.options, self.pool, self.batches) = (transport, options, pool, batches)
+    (self.answer, self.feed) = (answer, feed)
     state = Mutex(State(machine: SyncSender(configuration)))
     (control, controlInput) = AsyncStream.makeStream()
     (work, workInput) = AsyncStream.makeStream()
@@ -72,9 +106,7 @@ final class SenderSession<Source: SyncSource, Transport: SyncTransport>: Sendabl
         return false
       }
       group.addTask {
-        try await self.planner.run(self.work, entries: { self.state.withLock { $0.peerEntries } }) {
-          self.taken($0)
-        }
+        try await self.feed(self)
         return false
       }
       group.addTask {
@@ -124,10 +156,16 @@ final class SenderSession<Source: SyncSource, Transport: SyncTransport>: Sendabl
         state.flight.credit = Int(clamping: hello.credit)
         state.peerEntries = Int(clamping: hello.entries)
         options.onCompare?(hello.index)
+        if !options.isCompareOnly, actions.allSatisfy({ !$0.isFinish }) {
+          options.course.begun()
+          options.course.acknowledged(through: hello.lastOrdinal)
+        }
+        if state.machine.bringsUncompared { workInput.yield(.bring(from: state.machine.firstOrdinal)) }
       case .hint(let hint) where hint.credit > 0:
         state.flight.credit = Int(clamping: hint.credit)
       case .ack(let ack):
         state.flight.acknowledged(through: ack.ordinal)
+        options.course.acknowledged(through: ack.ordinal)
         options.meter.update(bytesInFlight: state.flight.bytesInFlight)
         options.meter.conflicts.raise(to: ack.conflicts)
       case .sealResult(let result):
@@ -180,11 +218,11 @@ final class SenderSession<Source: SyncSource, Transport: SyncTransport>: Sendabl
   }
 
   /// Planned operations have left this side's queue.
-  private func taken(_ taken: SendPlanner<Source>.Taken) {
+  private func taken(_ count: Int, withheld: Int, wanted: Int) {
     step { state in
-      state.withheld += taken.withheld
-      state.wanted += taken.wanted
-      return state.machine.operationsTaken(taken.count)
+      state.withheld += withheld
+      state.wanted += wanted
+      return state.machine.operationsTaken(count)
     }
   }
 
@@ -193,8 +231,8 @@ final class SenderSession<Source: SyncSource, Transport: SyncTransport>: Sendabl
       switch action {
       case .send(let message): try await transport.send(message)
       case .read(let request):
-        let source = source
-        let (records, isEnd) = try await pool.run { try source.answer(request) }
+        let answer = answer
+        let (records, isEnd) = try await pool.run { try answer(request) }
         step { $0.machine.recordsRead(request.id, records, isEnd: isEnd) }
       }
     }
@@ -205,7 +243,8 @@ final class SenderSession<Source: SyncSource, Transport: SyncTransport>: Sendabl
 
   private func sendBatches() async throws {
     guard var batch = await batches.take() else { return }
-    var writer = try ChunkWriter(firstOrdinal: state.withLock { $0.machine.firstOrdinal })
+    var writer = try ChunkWriter(
+      firstOrdinal: state.withLock { $0.machine.firstOrdinal }, lastSequence: options.course.lastSequence)
     while true {
       switch batch {
       case .operations(let operations, let taken):
@@ -241,6 +280,7 @@ final class SenderSession<Source: SyncSource, Transport: SyncTransport>: Sendabl
     }
     options.meter.plainBytes.add(bytes)
     options.meter.payloadBytes.add(chunk.payload.count)
+    options.course.sent(chunk.sequence)
     try await transport.send(.chunk(chunk))
   }
 

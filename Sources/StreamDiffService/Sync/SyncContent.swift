@@ -38,6 +38,10 @@ public protocol SyncSink: Sendable {
   /// The content before the first operation. Called once.
   func content() async throws -> any SyncContent
 
+  /// The same with what is applied of the session already, called instead.
+  /// - Parameter sender: its hello, where that has come.
+  func open(for sender: Hello?) async throws -> SinkOpening
+
   /// Takes whole operations, one run after the other.
   ///
   /// Returns when it has room for more: that is how a slow disk slows the sender. `done` is called once
@@ -49,6 +53,26 @@ public protocol SyncSink: Sendable {
 
   /// The content when every run so far is durable and visible.
   func seal() async throws -> any SyncContent
+}
+
+extension SyncSink {
+  /// A sink that remembers no sessions.
+  public func open(for sender: Hello?) async throws -> SinkOpening {
+    SinkOpening(content: try await content())
+  }
+}
+
+/// Where a receiver begins.
+public struct SinkOpening: Sendable {
+  public var content: any SyncContent
+  /// Operations of the session that were decided over earlier connections, and how many of them were
+  /// conflicts.
+  public var lastOrdinal: Ordinal
+  public var conflicts: UInt64
+
+  public init(content: any SyncContent, lastOrdinal: Ordinal = .zero, conflicts: UInt64 = 0) {
+    (self.content, self.lastOrdinal, self.conflicts) = (content, lastOrdinal, conflicts)
+  }
 }
 
 /// What became of a run.

@@ -12,6 +12,9 @@ public final class SyncRegistry: Sendable {
     var keyspace: KeyspaceName
     var isSending: Bool
     var meter: SyncMeter
+    /// Of a sender that brings operations; the stream ends when a newer connection brings them.
+    var id: SessionID?
+    var superseded: AsyncStream<Never>.Continuation?
   }
 
   private struct State {
@@ -37,6 +40,20 @@ public final class SyncRegistry: Sendable {
       throw GRPCStatus(.resourceExhausted, "\(Self.maximumSessions) sync sessions are open: try again later")
     }
     return number
+  }
+
+  /// Ends the older streams of a session: what they still bring is refused anyway.
+  /// - Returns: a stream that ends when this one is superseded likewise.
+  func begin(_ id: SessionID, _ number: UInt64) -> AsyncStream<Never> {
+    let (stream, input) = AsyncStream<Never>.makeStream()
+    let older = state.withLock { state in
+      let older = state.sessions.values.compactMap { $0.id == id ? $0.superseded : nil }
+      state.sessions[number]?.id = id
+      state.sessions[number]?.superseded = input
+      return older
+    }
+    for each in older { each.finish() }
+    return stream
   }
 
   func remove(_ number: UInt64) { state.withLock { $0.sessions[number] = nil } }

@@ -22,7 +22,12 @@ public struct SyncOptions: Sendable {
   public var keyspace: KeyspaceName
   /// `nil`: whatever the other side has.
   public var kind: KeyspaceKind?
-  public var session: SessionID
+  /// Sender: the session, and what its connections so far came to. Kept for the next attempt.
+  public private(set) var course: SessionCourse
+  public var session: SessionID {
+    get { course.id }
+    set { course = SessionCourse(newValue) }
+  }
   /// Sender: only find what differs; it arrives through `onPlan`.
   public var isCompareOnly = false
   public var deletions = Deletions.guarded
@@ -42,7 +47,8 @@ public struct SyncOptions: Sendable {
   public var meter = SyncMeter()
 
   public init(keyspace: KeyspaceName, kind: KeyspaceKind?, session: SessionID) {
-    (self.keyspace, self.kind, self.session) = (keyspace, kind, session)
+    (self.keyspace, self.kind) = (keyspace, kind)
+    course = SessionCourse(session)
   }
 }
 
@@ -68,6 +74,16 @@ public enum SyncSession {
     try await runSender(source: source, over: transport, options: options, pool: pool, opening: nil)
   }
 
+  /// Brings operations without comparison, those that the receiver has not had yet.
+  /// - Throws: as above.
+  public static func runSender(
+    operations: some OperationSource, over transport: some SyncTransport, options: SyncOptions, pool: ReadPool
+  ) async throws -> SyncReport {
+    let session = SenderSession(operations: operations, transport: transport, options: options, pool: pool)
+    let before = SyncReport(counting: options.meter)
+    return SyncReport(try await session.run(opening: nil), counted: options.meter, since: before)
+  }
+
   /// Takes what the sender brings into `sink`.
   /// - Throws: `SyncError`, `SyncFailure`, what the sink throws, or what the transport throws.
   public static func runReceiver(
@@ -90,9 +106,11 @@ public enum SyncSession {
     sink: some SyncSink, over transport: some SyncTransport, options: SyncOptions, pool: ReadPool,
     opening: SyncMessage?
   ) async throws -> SyncReport {
-    let content = try await sink.content()
+    var sender: Hello?
+    if case .hello(let hello) = opening { sender = hello }
     let session = ReceiverSession(
-      sink: sink, content: content, transport: transport, options: options, pool: pool)
+      sink: sink, opening: try await sink.open(for: sender), transport: transport, options: options,
+      pool: pool)
     let before = SyncReport(counting: options.meter)
     return SyncReport(try await session.run(opening: opening), counted: options.meter, since: before)
   }

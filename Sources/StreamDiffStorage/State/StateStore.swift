@@ -33,6 +33,7 @@ public final class StateStore: Sendable {
     var term: Term
     var keyspaces: [KeyspaceName: KeyspaceRecord]
     var trees: [UInt32: MerkleTree]
+    var sessions: SessionTable
     var unflushedBytes = 0
   }
 
@@ -66,12 +67,16 @@ public final class StateStore: Sendable {
     published.withLock { $0.keyspaces[name] }
   }
 
+  /// What is remembered of all sessions together.
+  public var sessions: SessionTable { published.withLock { $0.sessions } }
+
   // MARK: Writing
 
   /// Begins a batch on top of what is committed.
   public func transaction() throws(StorageError) -> StateStoreTransaction {
     let (engine, state) = try current()
-    return StateStoreTransaction(engine, keyspaces: state.keyspaces, trees: state.trees)
+    return StateStoreTransaction(
+      engine, keyspaces: state.keyspaces, trees: state.trees, sessions: state.sessions)
   }
 
   /// Makes a batch visible, all of it at once.
@@ -93,6 +98,7 @@ public final class StateStore: Sendable {
           precondition(index >= state.applied, "applied moved back: \(state.applied) to \(index)")
           (state.applied, state.term) = (index, term)
           (state.keyspaces, state.trees) = (transaction.keyspaces, transaction.trees)
+          state.sessions = transaction.sessions.table
           state.unflushedBytes += bytes
           return former
         }
@@ -162,6 +168,21 @@ public final class StateStore: Sendable {
     guard blocking else { return .wouldBlock }
     let value = try EntryReader(engine.snapshot(), keyspace).get(key)
     return value.map { .found($0, applied) } ?? .absent(applied)
+  }
+
+  public func session(_ id: SessionID) throws(StorageError) -> SessionRecord? {
+    try current().0.latest.session(id)
+  }
+
+  /// The session that was not used for longest, and the same of those that are not expired.
+  public func oldestSessions() throws(StorageError) -> (oldest: SessionUse?, alive: SessionUse?) {
+    let (engine, state) = try current()
+    let uses = SessionUses(engine.latest)
+    let oldest = try uses.first(from: .zero)?.1
+    let alive = try state.sessions.oldestAlive { (index) throws(StorageError) in
+      try uses.first(from: index)?.1
+    }
+    return (oldest, alive)
   }
 
   /// Freezes the state as it is between two commits. Waits for a commit that is under way.

@@ -23,7 +23,9 @@ extension StateStore {
     for record in keyspaces.values { trees[record.id] = try readTree(of: record, reads) }
     return StateStore(
       engine,
-      Published(engine: engine, applied: applied, term: term, keyspaces: keyspaces, trees: trees))
+      Published(
+        engine: engine, applied: applied, term: term, keyspaces: keyspaces, trees: trees,
+        sessions: try reads.sessionTable()))
   }
 
   private static func checkFormat(of engine: any StateEngine) throws(StorageError) {
@@ -32,7 +34,7 @@ extension StateStore {
     }
     switch format {
     case StoreKey.currentFormat: return
-    case nil:
+    case nil, 1:
       let batch = engine.makeBatch()
       batch.put(StoreKey.format, StoredInteger.bytes(StoreKey.currentFormat))
       try engine.write(batch)

@@ -17,6 +17,7 @@ public final class StateStoreTransaction: StateTransaction {
   private let batch: any EngineBatch
   private(set) var keyspaces: [KeyspaceName: KeyspaceRecord]
   private(set) var trees: [UInt32: MerkleTree]
+  private(set) var sessions: SessionOverlay
   private var overlay = DigestOverlay()
   private var entryKey = StoreKeyBuffer(.entries, 0)
   private var digestKey = StoreKeyBuffer(.digests, 0)
@@ -25,13 +26,17 @@ public final class StateStoreTransaction: StateTransaction {
   /// Operations taken: what bounds a batch.
   public private(set) var operations = 0
   /// Bytes of the batch so far, about: what bounds its memory.
-  public var byteCount: Int { batch.byteCount + 128 * (overlay.count + leaves.count) }
+  public var byteCount: Int { batch.byteCount + 128 * (overlay.count + leaves.count + sessions.count) }
 
-  init(_ engine: any StateEngine, keyspaces: [KeyspaceName: KeyspaceRecord], trees: [UInt32: MerkleTree]) {
+  init(
+    _ engine: any StateEngine, keyspaces: [KeyspaceName: KeyspaceRecord], trees: [UInt32: MerkleTree],
+    sessions: SessionTable
+  ) {
     open = (engine, engine.latest)
     batch = engine.makeBatch()
     self.keyspaces = keyspaces
     self.trees = trees
+    self.sessions = SessionOverlay(sessions)
   }
 
   var engine: any StateEngine {
@@ -97,6 +102,27 @@ public final class StateStoreTransaction: StateTransaction {
     key.withRawBytes { key in entryKey.with(key) { batch.delete($0) } }
   }
 
+  public func sessionTable() throws(StorageError) -> SessionTable { sessions.table }
+  public func setSessionTable(_ table: SessionTable) throws(StorageError) { sessions.set(table) }
+
+  public func session(_ id: SessionID) throws(StorageError) -> SessionRecord? {
+    try sessions.session(id, in: reads)
+  }
+
+  public func put(_ record: SessionRecord) throws(StorageError) {
+    try sessions.set(record.id, to: record, in: reads)
+  }
+
+  public func remove(_ record: SessionRecord) throws(StorageError) {
+    try sessions.set(record.id, to: nil, in: reads)
+  }
+
+  public func sessions(
+    usedBefore time: GroupTime, limit: Int
+  ) throws(StorageError) -> [SessionRecord] {
+    try sessions.sessions(usedBefore: time, limit: limit, in: reads)
+  }
+
   public func position(of keyspace: KeyspaceRecord) throws(StorageError) -> KeyspacePosition {
     guard var tree = trees[keyspace.id] else { preconditionFailure("no keyspace \(keyspace.id)") }
     if !tree.isClean {
@@ -124,6 +150,7 @@ public final class StateStoreTransaction: StateTransaction {
     for leaf in leaves {
       if let value = leaf.value { batch.put(leaf.key, value) } else { batch.delete(leaf.key) }
     }
+    sessions.write(to: batch)
     batch.put(StoreKey.applied, StoredInteger.bytes(index.rawValue) + StoredInteger.bytes(term.rawValue))
     return batch
   }

@@ -9,6 +9,11 @@ import StreamDiffCore
 /// 4 | 0                                 format of the state u32 LE
 /// 4 | 1                                 applied index u64 LE | its term u64 LE
 /// 4 | 2 | name                          a keyspace: id u32 LE | kind u8
+/// 4 | 3                                 all sessions: clock u64 LE | idle since u64 LE | used before u64 LE
+///                                       | number of records u64 LE
+/// 4 | 4 | session, 16 bytes             a session: last ordinal, index that decided it, conflicts, conflict
+///                                       mask, fence, index and time of its use noted last, each u64 LE
+/// 4 | 5 | index of its use u64 BE       that session, 16 bytes | time of the use u64 LE
 /// ```
 ///
 /// A batch changes all of them together, so that whatever a crash leaves agrees with itself.
@@ -26,7 +31,13 @@ enum StoreKey {
   static let format: [UInt8] = [4, 0]
   static let applied: [UInt8] = [4, 1]
   static let keyspaces: [UInt8] = [4, 2]
-  static let currentFormat: UInt32 = 1
+  static let sessionTable: [UInt8] = [4, 3]
+  static let sessions: [UInt8] = [4, 4]
+  /// In the order of use: what expires first comes first.
+  static let sessionUses: [UInt8] = [4, 5]
+
+  /// 2 added sessions; a state of format 1 has none and is taken as it is.
+  static let currentFormat: UInt32 = 2
 
   /// Bytes before the key proper.
   static let prefixBytes = 5
@@ -35,6 +46,12 @@ enum StoreKey {
     var bytes: [UInt8] = [area.rawValue]
     withUnsafeBytes(of: keyspace.bigEndian) { bytes.append(contentsOf: $0) }
     return bytes
+  }
+
+  static func session(_ id: SessionID) -> [UInt8] { sessions + id.bytes }
+
+  static func sessionUse(_ index: LogIndex) -> [UInt8] {
+    withUnsafeBytes(of: index.rawValue.bigEndian) { sessionUses + Array($0) }
   }
 
   static func keyspace(_ name: KeyspaceName) -> [UInt8] { keyspaces + Array(name.description.utf8) }

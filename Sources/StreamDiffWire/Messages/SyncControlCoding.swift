@@ -25,6 +25,7 @@ extension Hello {
     lastOrdinal = try ProtoCoding.ordinal(message.last_ordinal, "last_ordinal")
     credit = message.credit
     isCompareOnly = message.compare_only != 0
+    resumes = message.resumes != 0
   }
 
   func fill(_ message: inout Streamdiff__V1__Hello, _ arena: inout MessageArena) {
@@ -41,6 +42,7 @@ extension Hello {
     message.last_ordinal = lastOrdinal.rawValue
     message.credit = credit
     message.compare_only = isCompareOnly ? 1 : 0
+    message.resumes = resumes ? 1 : 0
   }
 }
 

@@ -1,8 +1,9 @@
 import StreamDiffCore
 
 /// A state store in memory that commits at once: a dictionary per keyspace, roots built from nothing.
-struct MemoryStore: StateTransaction {
+struct MemoryStore: StateTransaction, RemembersSessions {
   struct Failure: Error, Equatable {}
+  typealias StoreError = Failure
 
   private(set) var records: [KeyspaceRecord] = []
   private(set) var contents: [UInt32: ReferenceKeyspace] = [:]
@@ -41,6 +42,8 @@ struct MemoryStore: StateTransaction {
     digests[keyspace.id]?[key.copied] = nil
   }
 
+  var sessions = MemorySessions()
+
   mutating func position(of keyspace: KeyspaceRecord) throws(Failure) -> KeyspacePosition {
     let tree = tree(of: keyspace.name)
     return KeyspacePosition(root: tree.root, entries: tree.count, bytes: tree.bytes)
@@ -54,6 +57,29 @@ struct MemoryStore: StateTransaction {
   /// The entries of a keyspace; empty when there is none.
   func values(of name: KeyspaceName) -> [[UInt8]: [UInt8]] {
     records.first { $0.name == name }.flatMap { contents[$0.id]?.values } ?? [:]
+  }
+}
+
+/// The sessions of a store in memory.
+struct MemorySessions {
+  var records: [SessionID: SessionRecord] = [:]
+  var table = SessionTable()
+}
+
+protocol RemembersSessions: StateTransaction {
+  var sessions: MemorySessions { get set }
+}
+
+extension RemembersSessions {
+  func sessionTable() -> SessionTable { sessions.table }
+  mutating func setSessionTable(_ table: SessionTable) { sessions.table = table }
+  func session(_ id: SessionID) -> SessionRecord? { sessions.records[id] }
+  mutating func put(_ record: SessionRecord) { sessions.records[record.id] = record }
+  mutating func remove(_ record: SessionRecord) { sessions.records[record.id] = nil }
+
+  func sessions(usedBefore time: GroupTime, limit: Int) -> [SessionRecord] {
+    let old = sessions.records.values.filter { $0.used.time < time }
+    return Array(old.sorted { $0.used.index < $1.used.index }.prefix(limit))
   }
 }
 

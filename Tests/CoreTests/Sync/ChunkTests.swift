@@ -56,6 +56,35 @@ struct ChunkTests {
     #expect(reader.pendingBytes == 0)
   }
 
+  @Test("a second connection goes on counting, with a new frame and no memory of the first")
+  func reconnect() throws {
+    let settings = ChunkSettings(bytes: 50, encoding: Self.encodings[1])
+    let operations = (1...9).map {
+      Operation(key: [UInt8($0)], change: .put(value: [UInt8](repeating: 7, count: 40)))
+    }
+    var writer = try ChunkWriter()
+    for operation in operations { try Self.append(operation, to: &writer) }
+    while try writer.nextChunk(settings: settings) != nil {}
+    // Of the nine, five were applied when the connection broke.
+    let last = writer.lastSequence
+    #expect(last > 1)
+    var again = try ChunkWriter(firstOrdinal: Ordinal(6), lastSequence: last)
+    var reader = try ChunkReader(firstOrdinal: Ordinal(6))
+    for operation in operations[5...] { try Self.append(operation, to: &again) }
+    var received: [Operation] = []
+    var next = last + 1
+    while let chunk = try again.nextChunk(settings: settings, ending: true) {
+      #expect(chunk.sequence == next)
+      #expect(chunk.header.isNewFrame == (next == last + 1))
+      #expect(chunk.header.prefixLength == 0)
+      received += try reader.receive(chunk).flatMap(\.operations.operations)
+      next += 1
+      if chunk.isLast { break }
+    }
+    #expect(received == Array(operations[5...]))
+    #expect(again.lastSequence == next - 1)
+  }
+
   @Test("a patch without operations ends with one empty chunk")
   func empty() throws {
     var writer = try ChunkWriter()
@@ -177,24 +206,27 @@ struct ChunkTests {
   @Test(
     "sound checksums do not excuse a broken rule",
     arguments: [
-      ("a repeated number", .protocolViolation), ("a gap", .protocolViolation),
-      ("an ordinal", .protocolViolation),
+      ("number zero", .protocolViolation), ("a gap", .protocolViolation),
+      ("the same again", .protocolViolation), ("an ordinal", .protocolViolation),
       ("a payload for nothing", .protocolViolation), ("half an operation at the end", .protocolViolation),
       ("no operation", .protocolViolation), ("too large a value", .limit), ("too long", .limit),
       ("expands further", .dataLoss), ("expands less", .dataLoss), ("another plain checksum", .dataLoss),
       ("a frame that never began", .dataLoss),
     ] as [(String, SyncError.Code)])
   func hostile(what: String, code: SyncError.Code) throws {
-    var (chunk, last) = (try Self.chunks(Self.encodings[0])[0], try Self.chunks(Self.encodings[0])[0])
-    last.sequence = 2
+    var chunk = try Self.chunks(Self.encodings[0])[0]
+    var reader = try ChunkReader()
     func refill(_ plain: [UInt8]) {
       chunk.payload = plain
       chunk.header.plainLength = UInt32(plain.count)
       chunk.header.plainCRC = CRC32C(plain)
     }
     switch what {
-    case "a repeated number": chunk.sequence = 0
-    case "a gap": chunk.sequence = 2
+    case "number zero": chunk.sequence = 0
+    case "a gap", "the same again":
+      _ = try reader.receive(chunk)
+      if what == "a gap" { chunk.sequence += 2 }
+      chunk.header.firstOrdinal = reader.lastOrdinal + (reader.pendingBytes == 0 ? 1 : 2)
     case "an ordinal": chunk.header.firstOrdinal = Ordinal(2)
     case "a payload for nothing": (chunk.header.plainLength, chunk.header.plainCRC) = (0, .empty)
     case "half an operation at the end": chunk.isLast = true
@@ -214,7 +246,6 @@ struct ChunkTests {
     default: chunk.header.codec = .zstd
     }
     chunk.header.wireCRC = chunk.computedWireCRC
-    var reader = try ChunkReader()
     do throws(SyncError) {
       _ = try reader.receive(chunk)
       Issue.record("\(what) was accepted")

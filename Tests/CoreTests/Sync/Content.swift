@@ -2,13 +2,15 @@ import StreamDiffCore
 
 /// One keyspace in memory, kept in key order: a source to read from, and a store to apply to. After a
 /// transaction, `settle`.
-struct Content: StateTransaction {
+struct Content: RemembersSessions {
   static let name = KeyspaceName("content")!
 
   private(set) var records: [DigestRecord] = []
   private(set) var values: [[UInt8]: [UInt8]] = [:]
   /// Of a batch; `nil` deletes.
   private var changes: [[UInt8]: DigestRecord?] = [:]
+
+  var sessions = MemorySessions()
 
   init() {}
 

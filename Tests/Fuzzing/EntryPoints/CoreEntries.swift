@@ -59,7 +59,19 @@ extension EntryPoints {
         seen.note("applied")
         seen.note(count: conflicts.count)
         try require(conflicts.count <= operations, "\(conflicts.count) conflicts of \(operations) operations")
+      case .advanced(let advance):
+        seen.note("advanced")
+        seen.note(count: advance.skipped)
+        try require(
+          advance.conflicts.count <= advance.operations,
+          "\(advance.conflicts.count) conflicts of \(advance.operations) operations")
+      case .opened(let record):
+        try require(record.fence == LogIndex(UInt64(place) + 1), "a session was opened elsewhere")
+      case .expired(let forgotten): seen.note(count: forgotten)
       }
+      try require(
+        store.sessionTable().records == store.sessions.count,
+        "\(store.sessions.count) sessions are counted as \(store.sessionTable().records)")
       try require(store.bytes - before <= part.count, "a command of \(part.count) bytes stored more")
     }
   }

@@ -96,6 +96,20 @@ struct MapStore: StateTransaction {
     contents[keyspace.id]?.delete(key)
   }
 
+  private(set) var sessions: [SessionID: SessionRecord] = [:]
+  private var table = SessionTable()
+
+  func sessionTable() throws(Never) -> SessionTable { table }
+  mutating func setSessionTable(_ table: SessionTable) throws(Never) { self.table = table }
+  func session(_ id: SessionID) throws(Never) -> SessionRecord? { sessions[id] }
+  mutating func put(_ record: SessionRecord) throws(Never) { sessions[record.id] = record }
+  mutating func remove(_ record: SessionRecord) throws(Never) { sessions[record.id] = nil }
+
+  func sessions(usedBefore time: GroupTime, limit: Int) throws(Never) -> [SessionRecord] {
+    let old = sessions.values.filter { $0.used.time < time }.sorted { $0.used.index < $1.used.index }
+    return Array(old.prefix(limit))
+  }
+
   mutating func position(of keyspace: KeyspaceRecord) throws(Never) -> KeyspacePosition {
     contents[keyspace.id]?.settle()
     let tree = contents[keyspace.id]?.tree ?? MerkleTree()

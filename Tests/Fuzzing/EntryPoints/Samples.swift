@@ -34,6 +34,19 @@ enum Samples {
       OperationBatch(
         keyspace: photos, kind: .directory, session: session, firstOrdinal: Ordinal(.max - 2),
         operations: encoded(Array(operations.prefix(2))))),
+    .operations(
+      OperationBatch(
+        keyspace: .default, kind: .plain, session: session, operations: encoded(Array(operations.prefix(1))))
+    ).stamped(at: GroupTime(milliseconds: 9)),
+    .openSession(SessionOpening(session)), .openSession(SessionOpening(session, resumes: true)),
+    .operations(
+      OperationBatch(
+        keyspace: .default, kind: .plain, session: session, firstOrdinal: Ordinal(2), fence: LogIndex(9),
+        operations: encoded(operations))),
+    .expireSessions(
+      SessionExpiry(
+        now: GroupTime(milliseconds: 99), idleSince: GroupTime(milliseconds: 50), usedBefore: LogIndex(11),
+        forgetBefore: GroupTime(milliseconds: 20))),
   ]
 
   static let commands = commandValues.map { $0.encode() }

@@ -65,7 +65,7 @@ enum Samples {
     var hello = Hello(role: .sender, keyspace: KeyspaceName("photos")!)
     (hello.kind, hello.session, hello.root, hello.entries) = (.directory, session, digest, 5)
     (hello.bytes, hello.index, hello.salt, hello.lastOrdinal) = (6, LogIndex(7), .max, Ordinal(9))
-    (hello.credit, hello.isCompareOnly) = (10, true)
+    (hello.credit, hello.isCompareOnly, hello.resumes) = (10, true, true)
     return hello
   }
 

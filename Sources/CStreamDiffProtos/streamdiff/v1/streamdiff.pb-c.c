@@ -909,7 +909,7 @@ const ProtobufCMessageDescriptor streamdiff__v1__chunk_header__descriptor =
   (ProtobufCMessageInit) streamdiff__v1__chunk_header__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor streamdiff__v1__hello__field_descriptors[13] =
+static const ProtobufCFieldDescriptor streamdiff__v1__hello__field_descriptors[14] =
 {
   {
     "role",
@@ -1067,6 +1067,18 @@ static const ProtobufCFieldDescriptor streamdiff__v1__hello__field_descriptors[1
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "resumes",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__Hello, resumes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned streamdiff__v1__hello__field_indices_by_name[] = {
   7,   /* field[7] = bytes */
@@ -1077,6 +1089,7 @@ static const unsigned streamdiff__v1__hello__field_indices_by_name[] = {
   2,   /* field[2] = keyspace */
   3,   /* field[3] = kind */
   10,   /* field[10] = last_ordinal */
+  13,   /* field[13] = resumes */
   0,   /* field[0] = role */
   5,   /* field[5] = root */
   9,   /* field[9] = salt */
@@ -1086,7 +1099,7 @@ static const unsigned streamdiff__v1__hello__field_indices_by_name[] = {
 static const ProtobufCIntRange streamdiff__v1__hello__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 13 }
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor streamdiff__v1__hello__descriptor =
 {
@@ -1096,7 +1109,7 @@ const ProtobufCMessageDescriptor streamdiff__v1__hello__descriptor =
   "Streamdiff__V1__Hello",
   "streamdiff.v1",
   sizeof(Streamdiff__V1__Hello),
-  13,
+  14,
   streamdiff__v1__hello__field_descriptors,
   streamdiff__v1__hello__field_indices_by_name,
   1,  streamdiff__v1__hello__number_ranges,

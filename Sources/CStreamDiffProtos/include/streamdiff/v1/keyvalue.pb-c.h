@@ -87,11 +87,11 @@ struct  Streamdiff__V1__PutRequest
    */
   ProtobufCBinaryData value;
   /*
-   * 16 bytes, or none
+   * 16 bytes, or none: the write is then applied as often as it is sent
    */
   ProtobufCBinaryData session;
   /*
-   * within the session
+   * within the session; 0 without one
    */
   uint64_t ordinal;
   Streamdiff__V1__PutRequest__ConditionCase condition_case;

@@ -88,7 +88,7 @@ struct  Streamdiff__V1__StreamDiffRequest
    */
   ProtobufCBinaryData diff_patch;
   /*
-   * of a chunk: 1, 2, 3 … within the session
+   * of a chunk: the first of a connection is any from 1 on, each next one more
    */
   uint64_t sequence_id;
   /*
@@ -210,9 +210,12 @@ struct  Streamdiff__V1__Hello
    */
   Streamdiff__V1__KeyspaceKind kind;
   /*
-   * 16 bytes, chosen at random by the sender; the same after a reconnect
+   * 16 bytes, chosen at random by the sender; the same after a reconnect.
    */
   ProtobufCBinaryData session;
+  /*
+   * Not shared with unary calls
+   */
   /*
    * 32 bytes; empty from a sender that brings operations and no comparison
    */
@@ -231,7 +234,7 @@ struct  Streamdiff__V1__Hello
    */
   uint64_t salt;
   /*
-   * receiver: the last ordinal of this session that is applied
+   * receiver: the last ordinal of this session that is applied or a conflict
    */
   uint64_t last_ordinal;
   /*
@@ -242,10 +245,14 @@ struct  Streamdiff__V1__Hello
    * sender: only finds what differs (verify, dry run); brings no operations
    */
   protobuf_c_boolean compare_only;
+  /*
+   * sender: it had a Hello of the receiver in this session before. Where the
+   */
+  protobuf_c_boolean resumes;
 };
 #define STREAMDIFF__V1__HELLO__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&streamdiff__v1__hello__descriptor) \
-    , STREAMDIFF__V1__ROLE__ROLE_UNSPECIFIED, 0, (char *)protobuf_c_empty_string, STREAMDIFF__V1__KEYSPACE_KIND__KIND_UNSPECIFIED, {0,NULL}, {0,NULL}, 0, 0, 0, 0, 0, 0, 0 }
+    , STREAMDIFF__V1__ROLE__ROLE_UNSPECIFIED, 0, (char *)protobuf_c_empty_string, STREAMDIFF__V1__KEYSPACE_KIND__KIND_UNSPECIFIED, {0,NULL}, {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
 /*
@@ -348,7 +355,7 @@ struct  Streamdiff__V1__Ack
    */
   uint64_t index;
   /*
-   * operations of this session refused because what they replace had changed
+   * operations of this session, over all its connections, refused because
    */
   uint64_t conflicts;
 };
