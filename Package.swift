@@ -81,6 +81,7 @@ let package = Package(
       dependencies: [
         "StreamDiffCore", "StreamDiffWire", "StreamDiffStorage", "StreamDiffService",
         .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "Logging", package: "swift-log"),
       ],
       path: "Tests/Fuzzing", swiftSettings: strict),
     .executableTarget(

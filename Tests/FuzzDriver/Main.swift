@@ -17,7 +17,7 @@ import Glibc
     guard !arguments.isEmpty else { usage() }
     let command = arguments.removeFirst()
     if command == "list" {
-      for entry in EntryPoints.all { print(entry.name) }
+      for entry in EntryPoints.all + EntryPoints.live { print(entry.name) }
       return
     }
     guard !arguments.isEmpty, let entry = EntryPoints.named(arguments.removeFirst()) else { usage() }

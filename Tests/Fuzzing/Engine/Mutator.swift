@@ -1,5 +1,5 @@
 /// Makes new inputs from old ones. The same seed and the same calls make the same inputs.
-public struct Mutator {
+public struct Mutator: Sendable {
   public var random: SplitMix
   private let shape: Shape
   private let maximumBytes: Int

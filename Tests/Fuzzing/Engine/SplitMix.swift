@@ -1,5 +1,5 @@
 /// SplitMix64: the same numbers from the same seed, everywhere.
-public struct SplitMix: RandomNumberGenerator {
+public struct SplitMix: RandomNumberGenerator, Sendable {
   private var state: UInt64
   public init(seed: UInt64) { state = seed }
 

@@ -19,10 +19,14 @@ enum FrameSamples {
 
   private static func head(_ fields: [(String, String)]) -> [UInt8] { fields.flatMap { literal($0.0, $0.1) } }
 
-  private static let request = head([
-    (":method", "POST"), (":scheme", "http"), (":path", "/streamdiff.v1.StreamDiff/Sync"),
-    (":authority", "localhost"), ("content-type", "application/grpc"), ("te", "trailers"),
-  ])
+  static func request(_ path: String) -> [UInt8] {
+    head([
+      (":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "localhost"),
+      ("content-type", "application/grpc"), ("te", "trailers"),
+    ])
+  }
+
+  private static let request = request("/streamdiff.v1.StreamDiff/Sync")
   private static let answer = head([
     (":status", "200"), ("content-type", "application/grpc"), ("grpc-accept-encoding", "identity"),
   ])
