@@ -50,8 +50,9 @@
     guard seed & 1 == 0 else { return LLVMFuzzerMutate(bytes, count, room) }
     let input = Array(UnsafeBufferPointer(start: bytes, count: count))
     let output = LibFuzzer.work.withLock { work -> [UInt8] in
-      work?.mutator.random = SplitMix(seed: UInt64(seed))
-      return work?.mutator.next(changing: input, with: work?.seeds ?? []) ?? input
+      guard var mutator = work?.mutator, let seeds = work?.seeds else { return input }
+      mutator.random = SplitMix(seed: UInt64(seed))
+      return mutator.next(changing: input, with: seeds)
     }
     let length = min(output.count, room)
     output.withUnsafeBufferPointer {
