@@ -9,7 +9,9 @@ struct Pull: AsyncParsableCommand {
     discussion: """
       What DEST already holds is compared, and only what differs is fetched. Each file is either its old \
       self or its new one, whatever happens; a pull that broke off is simply started again. A DEST that \
-      does not exist becomes what the keyspace is: a directory, or a file of NDJSON in key order.
+      does not exist becomes what the keyspace is: a directory, or a file of NDJSON in key order. After a \
+      kill the next pull finds again what there was of unfinished files. Where DEST is a link to a file, \
+      that file is written.
 
       Examples:
         streamdiff pull ./copy --keyspace site
@@ -29,7 +31,11 @@ struct Pull: AsyncParsableCommand {
       var transfer = Transfer(server)
       let kind = try await transfer.run { try await self.kind(from: $0) }
       let sink = try await LocalSink.open(dest, kind, isQuiet: server.json)
-      var summary = try await fetch(into: sink, &transfer)
+      var summary = try await Interruption.guarding {
+        await sink.close()
+      } during: {
+        try await fetch(into: sink, &transfer)
+      }
       summary.seconds = start.duration(to: clock.now).seconds
       Output.print(server.json ? summary.json.text : summary.text("pulled \(keyspace.name) to \(dest)"))
     } catch {
@@ -75,7 +81,8 @@ struct Pull: AsyncParsableCommand {
       }
       return summary
     } catch {
-      await sink.close()
+      // Without a server another pull goes on with what there is of a file.
+      await sink.close(keepingUnfinished: ClientFailure(error).kind == .unreachable)
       throw error
     }
   }
@@ -137,7 +144,11 @@ private enum LocalSink {
     }
   }
 
-  func close() async {
-    if case .directory(let sink) = self { await sink.close() }
+  /// - Parameter keepingUnfinished: of a directory, for the next pull.
+  func close(keepingUnfinished: Bool = false) async {
+    switch self {
+    case .directory(let sink): await sink.close(keepingUnfinished: keepingUnfinished)
+    case .entries(let sink): sink.abandon()
+    }
   }
 }

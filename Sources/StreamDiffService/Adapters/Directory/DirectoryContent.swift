@@ -5,18 +5,23 @@ import StreamDiffCore
 struct DirectoryContent: SyncContent {
   /// In key order, each path once.
   private(set) var entries: [DirectoryEntry]
-  private(set) var tree: MerkleTree
+  /// What is there of unfinished files, by path in order: it need not be sent again.
+  private let leftovers: [(path: [UInt8], files: [Leftover])]
+  private(set) var tree = MerkleTree()
   var index: LogIndex { .zero }
 
   /// - Parameter entries: in key order.
-  init(_ entries: [DirectoryEntry]) {
+  init(_ entries: [DirectoryEntry], leftovers: [Leftover] = []) {
     self.entries = entries
+    self.leftovers = Dictionary(grouping: leftovers, by: \.path).sorted { precedes($0.key, $1.key) }
+      .map { (path: $0.key, files: $0.value) }
     var builder = MerkleTreeBuilder()
     var hash = SHA256()
-    for entry in entries {
-      entry.forEachRecord(using: &hash) {
+    forEachPath(from: []) { entry, files in
+      Self.forEachRecord(of: entry, files, using: &hash) {
         builder.append(key: $0.key, digest: $0.digest, valueBytes: $0.valueBytes)
       }
+      return true
     }
     tree = builder.finish()
   }
@@ -34,18 +39,53 @@ struct DirectoryContent: SyncContent {
   func readRecords(
     from lower: [UInt8], to upper: [UInt8]?, limit: Int, into records: inout [DigestRecord]
   ) throws {
-    let first = Array(DirectoryKey.path(of: lower))
     var room = limit
     var hash = SHA256()
-    for entry in entries[entries.partitioningIndex { !precedes($0.path, first) }...] {
-      if let upper, !precedes(DirectoryKey.record(entry.path), upper) { return }
-      entry.forEachRecord(using: &hash) { record in
+    forEachPath(from: Array(DirectoryKey.path(of: lower))) { entry, files in
+      if let upper, let path = entry?.path ?? files.first?.path, !precedes(DirectoryKey.record(path), upper) {
+        return false
+      }
+      Self.forEachRecord(of: entry, files, using: &hash) { record in
         guard room > 0, !precedes(record.key, lower) else { return }
         if let upper, !precedes(record.key, upper) { return }
         records.append(record)
         room -= 1
       }
-      if room == 0 { return }
+      return room > 0
+    }
+  }
+
+  /// Visits paths in order until `body` returns false.
+  private func forEachPath(from first: [UInt8], _ body: (DirectoryEntry?, [Leftover]) -> Bool) {
+    var entry = entries.partitioningIndex { !precedes($0.path, first) }
+    var leftover = leftovers.partitioningIndex { !precedes($0.path, first) }
+    while entry < entries.count || leftover < leftovers.count {
+      var (isEntry, isLeftover) = (entry < entries.count, leftover < leftovers.count)
+      if isEntry, isLeftover {
+        isEntry = !precedes(leftovers[leftover].path, entries[entry].path)
+        isLeftover = !precedes(entries[entry].path, leftovers[leftover].path)
+      }
+      guard body(isEntry ? entries[entry] : nil, isLeftover ? leftovers[leftover].files : []) else { return }
+      entry += isEntry ? 1 : 0
+      leftover += isLeftover ? 1 : 0
+    }
+  }
+
+  /// The records of a path in key order: of the file that is there, and of unfinished ones.
+  private static func forEachRecord(
+    of entry: DirectoryEntry?, _ leftovers: [Leftover], using hash: inout SHA256,
+    _ body: (DigestRecord) -> Void
+  ) {
+    guard !leftovers.isEmpty else {
+      entry?.forEachRecord(using: &hash, body)
+      return
+    }
+    var records: [DigestRecord] = []
+    entry?.forEachRecord(using: &hash) { records.append($0) }
+    for leftover in leftovers { leftover.forEachRecord(using: &hash) { records.append($0) } }
+    records.sort { precedes($0.key, $1.key) }
+    for (place, record) in records.enumerated() where place == 0 || records[place - 1].key != record.key {
+      body(record)
     }
   }
 }

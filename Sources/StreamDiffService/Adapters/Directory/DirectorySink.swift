@@ -14,14 +14,16 @@ public final class DirectorySink: SyncSink {
   /// Sockets, pipes and devices: left alone. Printable.
   public let skipped: [String]
 
-  private init(path: String, scan: DirectoryScan, tree: sending Beneath, seed: UInt64) {
+  private init(
+    path: String, scan: DirectoryScan, leftovers: [Leftover], tree: sending Beneath, seed: UInt64
+  ) {
     self.path = path
     skipped = scan.skipped.map { printable($0) }
-    writer = Mutex(DirectoryWriter(tree, scan.content, seed: seed))
+    writer = Mutex(DirectoryWriter(tree, scan.content, leftovers: leftovers, seed: seed))
   }
 
-  /// Makes the directory if there is none, locks it, removes unfinished files of an interrupted pull, and
-  /// scans it.
+  /// Makes the directory if there is none, locks it, scans it, and looks what is there of the unfinished
+  /// files of an interrupted pull; those that are of no use are removed.
   ///
   /// - Parameter random: makes the temporary names of two runs differ.
   /// - Throws: `AdapterError`; `.refused` while another pull writes to the directory.
@@ -30,16 +32,20 @@ public final class DirectorySink: SyncSink {
   ) async throws -> DirectorySink {
     let root = try await AdapterThreads.run { () throws(AdapterError) in try lock(path) }
     let scan = try await DirectoryScan.run(path, meter: meter)
-    try await AdapterThreads.run { () throws(AdapterError) in
+    let leftovers = try await AdapterThreads.run { () throws(AdapterError) in
       let tree = Beneath(root: root, name: path)
-      for name in scan.unfinished {
+      let leftovers = try PullJournal(tree).read().compactMap { Leftover($0, in: tree) }
+      let used = Set(leftovers.map(\.temporaryPath) + PullJournal.names)
+      for name in scan.unfinished where !used.contains(name) {
         let (parent, last) = try tree.parent(of: name)
         guard withCString(last, { unlinkat(parent.descriptor, $0, 0) }) == 0 || errno == ENOENT else {
           throw .system("remove", path: tree.display(name))
         }
       }
+      return leftovers
     }
-    return DirectorySink(path: path, scan: scan, tree: Beneath(root: root, name: path), seed: random)
+    return DirectorySink(
+      path: path, scan: scan, leftovers: leftovers, tree: Beneath(root: root, name: path), seed: random)
   }
 
   private static func lock(_ path: String) throws(AdapterError) -> OpenFile {
@@ -54,9 +60,16 @@ public final class DirectorySink: SyncSink {
     return root
   }
 
-  /// Gives the directory back: unfinished files are removed, the lock is let go.
-  public func close() async {
-    await AdapterThreads.run { self.writer.withLock { $0 = nil } }
+  /// Gives the directory back: the lock is let go, and unfinished files are removed.
+  ///
+  /// - Parameter keepingUnfinished: leaves those to the next pull.
+  public func close(keepingUnfinished: Bool = false) async {
+    await AdapterThreads.run {
+      self.writer.withLock { writer in
+        writer?.keepsUnfinished = keepingUnfinished
+        writer = nil
+      }
+    }
   }
 
   /// What the directory holds. A session that broke off leaves what it had completed.

@@ -30,26 +30,54 @@ final class DirectoryWriter {
   /// Directories whose mode on disk is not that of the model.
   private var unsettledModes: Set<[UInt8]> = []
   private var temporaries: UInt64
+  private let journal: PullJournal
+  /// What earlier pulls and sessions put together of files, by path.
+  private var leftovers: [[UInt8]: [Leftover]]
+  /// Whether `abandon` leaves unfinished files to the next pull.
+  var keepsUnfinished = false
 
   /// Files and links written or removed; directories are not counted.
   private(set) var changedFiles: Set<[UInt8]> = []
 
   /// - Parameter seed: makes temporary names of two runs differ.
-  init(_ tree: Beneath, _ content: DirectoryContent, seed: UInt64) {
+  init(_ tree: Beneath, _ content: DirectoryContent, leftovers: [Leftover], seed: UInt64) {
     self.tree = tree
+    journal = PullJournal(tree)
+    self.leftovers = Dictionary(grouping: leftovers, by: \.path)
     model = DirectoryModel(content)
     temporaries = seed
   }
 
   deinit { abandon() }
 
-  /// Removes unfinished files. What was renamed into place stays.
+  /// Removes unfinished files, unless the next pull is to find them. What was renamed into place stays.
   func abandon() {
-    let names =
-      (pending + blocked) + (current.map { [Unfinished(path: $0.path, temporary: $0.temporary)] } ?? [])
-    (pending, blocked, current) = ([], [], nil)
-    for unfinished in names { discard(unfinished) }
+    guard !keepsUnfinished else { return }
+    interrupt()
+    for unfinished in pending + blocked { discard(unfinished) }
+    (pending, blocked) = ([], [])
+    discardLeftovers()
+    journal.remove()
   }
+
+  /// The file under way becomes a leftover.
+  private func interrupt() {
+    guard let begun = current else { return }
+    current = nil
+    let found = begun.leftovers + (begun.leftover.map { [$0] } ?? [])
+    if !found.isEmpty { leftovers[begun.path, default: []] += found }
+  }
+
+  private func discardLeftovers(where isDiscarded: (Leftover) -> Bool = { _ in true }) {
+    for leftover in leftovers.values.joined() where isDiscarded(leftover) { discard(leftover) }
+    leftovers = leftovers.mapValues { $0.filter { !isDiscarded($0) } }.filter { !$0.value.isEmpty }
+  }
+
+  private func discard(_ leftover: Leftover) {
+    discard(Unfinished(path: leftover.path, temporary: TemporaryName.make(leftover.temporary)))
+  }
+
+  private var journalled: [PullJournal.Entry] { leftovers.values.joined().map(\.entry) }
 
   private func discard(_ unfinished: Unfinished) {
     guard let (parent, _) = try? tree.parent(of: unfinished.path) else { return }
@@ -57,11 +85,14 @@ final class DirectoryWriter {
   }
 
   /// Puts what an earlier session completed in place; a file that it had begun keeps its old content.
+  ///
+  /// - Returns: what is there, unfinished files included.
   func resume() throws -> DirectoryContent {
-    if let begun = current {
-      current = nil
-      discard(Unfinished(path: begun.path, temporary: begun.temporary))
-    }
+    interrupt()
+    // A directory that goes must be empty.
+    let going = Set(removed.filter { DirectoryKey.isDirectory($0) })
+    if !going.isEmpty { discardLeftovers { leftover in going.contains { leftover.path.starts(with: $0) } } }
+    try journal.compact(to: journalled, onlyIfLong: false)
     try renamePending()
     for unfinished in blocked where try !rename(unfinished) {
       // The directory in its place was still to be deleted.
@@ -69,7 +100,9 @@ final class DirectoryWriter {
       model.revert(unfinished.path)
     }
     blocked.removeAll()
-    return try settle()
+    let content = try place()
+    return leftovers.isEmpty
+      ? content : DirectoryContent(content.entries, leftovers: Array(leftovers.values.joined()))
   }
 
   // MARK: Operations
@@ -123,15 +156,34 @@ final class DirectoryWriter {
         withCString(target) { symlinkat($0, parent, name) }
       }
       model[path] = DirectoryEntry(path: path, mode: record.mode, content: .link(target: target))
-      try wait(for: Unfinished(path: path, temporary: temporary.name), bytes: 0)
+      try wait(for: Unfinished(path: path, temporary: TemporaryName.make(temporary.number)), bytes: 0)
     case .file:
-      let temporary = try makeTemporary(beside: path) { parent, name in
-        openat(parent, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
-      }
+      let found = leftovers.removeValue(forKey: path) ?? []
       current = try FileAssembly(
-        path, record: record, old: model[path]?.file, temporary: temporary.name,
-        file: OpenFile(owning: temporary.result), tree: tree)
+        path, record: record, old: model[path]?.file, leftovers: found, tree: tree
+      ) { [unowned self] items throws(AdapterError) in try open(path, items, found) }
     }
+  }
+
+  /// The unfinished file for these pieces: one that was to hold the same, or a new one.
+  private func open(
+    _ path: [UInt8], _ items: [DirectoryRecord.Item], _ found: [Leftover]
+  ) throws(AdapterError) -> FileAssembly.Target {
+    for leftover in found where leftover.items == items {
+      let (parent, name) = try tree.parent(of: leftover.temporaryPath)
+      let descriptor = withCString(name) { openat(parent.descriptor, $0, O_RDWR | O_NOFOLLOW | O_CLOEXEC) }
+      guard descriptor >= 0 else { continue }
+      return FileAssembly.Target(
+        temporary: leftover.temporary, file: OpenFile(owning: descriptor), written: leftover.present)
+    }
+    let temporary = try makeTemporary(beside: path) { parent, name in
+      openat(parent, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+    }
+    let file = OpenFile(owning: temporary.result)
+    if !items.isEmpty {
+      try journal.append(PullJournal.Entry(path: path, temporary: temporary.number, pieces: items))
+    }
+    return FileAssembly.Target(temporary: temporary.number, file: file)
   }
 
   private func note(_ path: [UInt8]) {
@@ -141,9 +193,12 @@ final class DirectoryWriter {
   private func finishCurrent() throws {
     guard let assembly = current else { return }
     let file = try assembly.finish()
+    guard let target = assembly.target else { preconditionFailure("a finished file is open") }
     current = nil
+    for leftover in assembly.leftovers where leftover.temporary != target.temporary { discard(leftover) }
     model[assembly.path] = DirectoryEntry(path: assembly.path, mode: assembly.mode, content: .file(file))
-    try wait(for: Unfinished(path: assembly.path, temporary: assembly.temporary), bytes: file.size)
+    let temporary = TemporaryName.make(target.temporary)
+    try wait(for: Unfinished(path: assembly.path, temporary: temporary), bytes: file.size)
   }
 
   // MARK: Into place
@@ -164,6 +219,7 @@ final class DirectoryWriter {
       pending.removeLast()
     }
     pendingBytes = 0
+    try journal.compact(to: journalled, onlyIfLong: true)
   }
 
   /// - Returns: false when a directory stands in the way.
@@ -182,6 +238,13 @@ final class DirectoryWriter {
   /// - Returns: the content as it now is.
   func settle() throws -> DirectoryContent {
     try finishCurrent()
+    discardLeftovers()
+    let content = try place()
+    journal.remove()
+    return content
+  }
+
+  private func place() throws -> DirectoryContent {
     let changes = !(pending.isEmpty && removed.isEmpty && unsettledModes.isEmpty)
     try renamePending()
     // In reverse key order what a directory holds goes before the directory.
@@ -240,7 +303,7 @@ final class DirectoryWriter {
 
   private func makeTemporary(
     beside path: [UInt8], _ make: (_ parent: Int32, _ name: UnsafePointer<CChar>) -> Int32
-  ) throws(AdapterError) -> (name: [UInt8], result: Int32) {
+  ) throws(AdapterError) -> (number: UInt64, result: Int32) {
     temporaries &+= 1
     let temporary = TemporaryName.make(temporaries)
     var result: Int32 = -1
@@ -249,7 +312,7 @@ final class DirectoryWriter {
       result = withCString(temporary) { make(parent.descriptor, $0) }
       guard result >= 0 else { throw .system("create", path: tree.display(path)) }
     }
-    return (temporary, result)
+    return (temporaries, result)
   }
 
   private func remove(_ path: [UInt8]) throws(AdapterError) {

@@ -9,6 +9,7 @@ import Synchronization
 public final class NDJSONSink: SyncSink {
   private let path: String
   private let state: Mutex<State>
+  private let isPublishing = Atomic<Bool>(false)
 
   private struct State {
     var entries: SortedEntries
@@ -22,13 +23,35 @@ public final class NDJSONSink: SyncSink {
     state = Mutex(State(entries: entries))
   }
 
-  /// Reads the file, if there is one.
+  /// Reads the file, if there is one. What stands behind a symbolic link is written, and the link stays.
+  ///
+  /// - Throws: `AdapterError`; for a link that leads nowhere too.
   public static func open(_ path: String, meter: ScanMeter = ScanMeter()) async throws -> NDJSONSink {
+    let path = try await AdapterThreads.run { () throws(AdapterError) in
+      let path = try target(of: path)
+      EntryFileWriter.removeUnfinished(beside: path)
+      return path
+    }
     let entries =
       access(path, F_OK) == 0
       ? try await EntryFile.read(path, meter: meter)
       : try await AdapterThreads.run { () throws(AdapterError) in try SortedEntries(merging: []) }
     return NDJSONSink(path: path, entries)
+  }
+
+  private static func target(of path: String) throws(AdapterError) -> String {
+    var status = stat()
+    guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFLNK else { return path }
+    guard let resolved = realpath(path, nil) else {
+      throw AdapterError(.io, path: path, "is a link that leads nowhere; remove it, or name the file itself")
+    }
+    defer { free(resolved) }
+    return String(cString: resolved)
+  }
+
+  /// The program ends: removes what `publish` may have begun to write.
+  public func abandon() {
+    EntryFileWriter.removeUnfinished(beside: path, isOurs: isPublishing.load(ordering: .relaxed))
   }
 
   /// What the file is to hold. A session that broke off leaves what it had brought.
@@ -84,6 +107,8 @@ public final class NDJSONSink: SyncSink {
     try await AdapterThreads.run { () throws(AdapterError) in
       try self.state.withLock { state throws(AdapterError) in
         guard state.hasChanges || access(self.path, F_OK) != 0 else { return }
+        self.isPublishing.store(true, ordering: .relaxed)
+        defer { self.isPublishing.store(false, ordering: .relaxed) }
         try EntryFileWriter.replace(self.path, with: state.entries)
         state.hasChanges = false
       }
@@ -93,13 +118,30 @@ public final class NDJSONSink: SyncSink {
 
 /// Writes NDJSON beside a file, makes it durable, and renames it into place.
 enum EntryFileWriter {
-  static func replace(_ path: String, with entries: SortedEntries) throws(AdapterError) {
+  /// The directory, with "/" at its end, and the unfinished file in it: the same for the same path, so that
+  /// the next pull finds what a killed one left.
+  private static func places(of path: String) -> (directory: Substring, temporary: String) {
     let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
     let directory = slash.map { path[...$0] } ?? "./"
-    let temporary =
-      String(directory) + String(decoding: TemporaryName.make(.random(in: 0 ... .max)), as: UTF8.self)
+    let name = slash.map { path[path.utf8.index(after: $0)...] } ?? path[...]
+    let number = SHA256.digest(Array(name.utf8)).bytes.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+    return (directory, String(directory) + String(decoding: TemporaryName.make(number), as: UTF8.self))
+  }
+
+  /// Leaves it to another pull that is writing it.
+  static func removeUnfinished(beside path: String, isOurs: Bool = false) {
+    let temporary = places(of: path).temporary
+    let descriptor = open(temporary, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+    guard descriptor >= 0 else { return }
+    let file = OpenFile(owning: descriptor)
+    if isOurs || flock(file.descriptor, LOCK_EX | LOCK_NB) == 0 { unlink(temporary) }
+  }
+
+  static func replace(_ path: String, with entries: SortedEntries) throws(AdapterError) {
+    let (directory, temporary) = places(of: path)
+    let file = try create(temporary, for: path)
     do throws(AdapterError) {
-      try write(entries, to: temporary, modeOf: path)
+      try write(entries, to: file, temporary, modeOf: path)
       guard rename(temporary, path) == 0 else { throw AdapterError.system("rename", path: path) }
     } catch {
       unlink(temporary)
@@ -111,14 +153,23 @@ enum EntryFileWriter {
     guard fsync(opened.descriptor) == 0 else { throw .system("sync", path: String(directory)) }
   }
 
-  private static func write(
-    _ entries: SortedEntries, to temporary: String, modeOf old: String
-  ) throws(AdapterError) {
-    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+  private static func create(_ temporary: String, for path: String) throws(AdapterError) -> OpenFile {
+    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else { throw .system("create", path: temporary) }
     let file = OpenFile(owning: descriptor)
+    let isLocked = flock(descriptor, LOCK_EX | LOCK_NB) == 0
+    // Without a name it has just become what another pull wrote.
+    guard isLocked, try file.status(path: temporary).st_nlink == 1, ftruncate(descriptor, 0) == 0 else {
+      throw AdapterError(.refused, path: path, "another pull writes to it; wait until it is over")
+    }
+    return file
+  }
+
+  private static func write(
+    _ entries: SortedEntries, to file: OpenFile, _ temporary: String, modeOf old: String
+  ) throws(AdapterError) {
     var status = stat()
-    if stat(old, &status) == 0 { _ = fchmod(descriptor, status.st_mode & 0o777) }
+    if stat(old, &status) == 0 { _ = fchmod(file.descriptor, status.st_mode & 0o777) }
     var writer = SpillWriter(SpillFile(file, path: temporary))
     try entries.visitAll { entry throws(AdapterError) in
       guard let value = entry.value else { return }
@@ -128,6 +179,6 @@ enum EntryFileWriter {
       }
     }
     try writer.flush()
-    guard fsync(descriptor) == 0 else { throw .system("sync", path: temporary) }
+    guard fsync(file.descriptor) == 0 else { throw .system("sync", path: temporary) }
   }
 }
