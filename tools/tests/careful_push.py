@@ -136,7 +136,7 @@ def guards(server, work):
                         f"{where}: {done.stderr}")
                 require(len(read(server, name, kind, work)) == there, f"{where}: something was deleted")
     # A large file in pieces weighs what it holds; new content of a file is no deletion, however much it is.
-    big = {"big": os.urandom(150_000).hex(), **{f"s{n}": "x" for n in range(20)}}
+    big = {"big": os.urandom(150_000).hex(), **{f"s{n}": "x" for n in range(5)}}
     run("push", write(big, work / "big", "directory"), "--keyspace", "big", server=server)
     (work / "big/big").write_text(os.urandom(150_000).hex())
     run("push", work / "big", "--keyspace", "big", server=server)

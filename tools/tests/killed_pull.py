@@ -6,6 +6,7 @@ usage: killed_pull.py [--kills N] [--large MIB] [--seed S]   (full size: --kills
 """
 
 import argparse
+import hashlib
 import json
 import os
 import pathlib
@@ -21,26 +22,58 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from streamdiff_tools import BINARY, Server, main, require, run, run_json, scratch
 
 PART = re.compile(r"\.streamdiff-[0-9a-f]{16}\.part")
-JOURNALS = {".streamdiff-%016x.part" % number for number in (0, 1)}
-# What comes again: the piece under way, records, and comparing.
-SLACK = 1 << 20
+# What comes again beside pieces: records, lists of pieces, and comparing.
+SLACK = 256 << 10
 
 
 def read(root):
-    """path: what it is. Unfinished files apart: their allocated bytes."""
-    tree, parts = {}, 0
+    """path: what it is. Unfinished files apart."""
+    tree = {}
     for path in root.rglob("*"):
         name, status = str(path.relative_to(root)), path.lstat()
         if PART.fullmatch(path.name):
-            if path.name not in JOURNALS:
-                parts += min(status.st_blocks * 512, status.st_size)
-        elif stat.S_ISLNK(status.st_mode):
+            continue
+        if stat.S_ISLNK(status.st_mode):
             tree[name] = ("link", os.readlink(path))
         elif stat.S_ISDIR(status.st_mode):
             tree[name] = ("directory",)
         else:
             tree[name] = ("file", status.st_mode & 0o7777, path.read_bytes())
-    return tree, parts
+    return tree
+
+
+def leftovers(root):
+    return [str(path) for path in root.rglob("*") if PART.fullmatch(path.name)]
+
+
+def held(root):
+    """path: bytes of it in unfinished files, as the journal lists their pieces and as their digests hold."""
+    found = {}
+    try:
+        journal = (root / ".streamdiff-0000000000000000.part").read_bytes()
+    except FileNotFoundError:
+        return found
+    place = 0
+    while place + 8 <= len(journal):
+        length = int.from_bytes(journal[place : place + 4], "little")
+        body = journal[place + 8 : place + 8 + length]
+        place += 8 + length
+        if len(body) < length:
+            break
+        end = 4 + int.from_bytes(body[:4], "little")
+        path, number = body[4:end].decode(), int.from_bytes(body[end : end + 8], "little")
+        try:
+            content = ((root / path).parent / (".streamdiff-%016x.part" % number)).read_bytes()
+        except FileNotFoundError:
+            continue
+        pieces, offset = {}, 0
+        for item in range(end + 12, length, 36):
+            digest, size = body[item : item + 32], int.from_bytes(body[item + 32 : item + 36], "little")
+            if hashlib.sha256(content[offset : offset + size]).digest() == digest:
+                pieces[digest] = size
+            offset += size
+        found[path] = max(found.get(path, 0), sum(pieces.values()))
+    return found
 
 
 def make(root, choice, version, files):
@@ -84,7 +117,7 @@ def trees(server, work, options, choice):
     make(work / "old", random.Random(options.seed), "old", 600)
     make(work / "new", random.Random(options.seed), "new", 600)
     run("push", work / "new", "--keyspace", "tree", server=server)
-    old, new = read(work / "old")[0], read(work / "new")[0]
+    old, new = read(work / "old"), read(work / "new")
     whole = {}
     for start in ("empty", "old"):
         dest = work / f"whole-{start}"
@@ -93,7 +126,7 @@ def trees(server, work, options, choice):
         begun = time.monotonic()
         run("pull", dest, "--keyspace", "tree", server=server)
         whole[start] = time.monotonic() - begun
-        require(read(dest)[0] == new, f"an undisturbed pull over {start} content gives another tree")
+        require(read(dest) == new, f"an undisturbed pull over {start} content gives another tree")
     killed, resumed = 0, 0
     for kill in range(options.kills):
         start = ("empty", "old")[kill % 2]
@@ -102,20 +135,24 @@ def trees(server, work, options, choice):
             shutil.copytree(work / "old", dest, symlinks=True)
         where = f"--seed {options.seed}, kill {kill} over {start} content"
         killed += pull_and_kill(server, "tree", dest, choice.uniform(0, whole[start]))[0]
-        there, parts = read(dest) if dest.exists() else ({}, 0)
+        there, parts = read(dest), held(dest)
         before = old if start == "old" else {}
         for name, node in there.items():
             require(node in (before.get(name), new.get(name)), f"{where}: {name} is neither old nor new: {node[:2]}")
         for name in before:
             require(name in there or name not in new, f"{where}: {name} is gone")
-        missing = sum(len(node[2]) for name, node in new.items() if node[0] == "file" and there.get(name) != node
-                      and not (name in there and there[name][-1] == node[2]))
+        missing = {
+            name: len(node[2]) for name, node in new.items()
+            if node[0] == "file" and (name not in there or there[name][-1] != node[2])
+        }
+        rest = sum(max(0, size - parts.get(name, 0)) for name, size in missing.items())
         again = run_json("pull", dest, "--keyspace", "tree", server=server)
-        require(read(dest) == (new, 0), f"{where}: the next pull leaves another tree")
-        require(not [p for p in dest.rglob("*") if PART.fullmatch(p.name)], f"{where}: something is left over")
-        require(again["bytes_received"] <= max(0, missing - parts) + SLACK,
-                f"{where}: {missing} bytes were missing, {parts} of them half there, {again['bytes_received']} came")
-        resumed += parts
+        require(read(dest) == new, f"{where}: the next pull leaves another tree")
+        require(not leftovers(dest), f"{where}: left over: {leftovers(dest)}")
+        require(again["bytes_received"] <= rest + SLACK,
+                f"{where}: {sum(missing.values())} bytes were missing, {rest} without what is half there; "
+                f"{again['bytes_received']} came")
+        resumed += sum(missing.values()) - rest
         shutil.rmtree(dest)
     require(killed * 2 >= options.kills, f"only {killed} of {options.kills} pulls were killed")
     return killed, resumed
@@ -134,27 +171,24 @@ def large(server, work, options, choice):
     seconds = time.monotonic() - begun
     shutil.rmtree(work / "large-whole")
     dest = work / "large-dest"
-    held, kills, peak = 0, 0, 0
+    kept, kills, peak = 0, 0, 0
     for _ in range(max(3, options.kills // 5)):
         was_killed, used = pull_and_kill(server, "large", dest, choice.uniform(0.2, 0.7) * seconds)
         peak = max(peak, used)
-        if not was_killed:
+        kills += was_killed
+        if (dest / "file").exists():
             break
-        kills += 1
-        there, parts = read(dest) if dest.exists() else ({}, 0)
-        if "file" in there:
-            break
-        require(parts >= held - SLACK, f"--seed {options.seed}: {held} bytes were there, after another kill {parts}")
-        held = parts
-    there, held = read(dest)
-    held = size if "file" in there else held
+        now = held(dest).get("file", 0)
+        require(now >= kept, f"--seed {options.seed}: {kept} bytes were there, after another kill {now}")
+        kept = now
+    kept = size if (dest / "file").exists() else kept
     again = run_json("pull", dest, "--keyspace", "large", server=server)
     require((dest / "file").read_bytes() == (work / "large/file").read_bytes(), "the large file differs")
     require(os.listdir(dest) == ["file"], f"left over: {os.listdir(dest)}")
-    require(held > 0, f"{kills} kills left nothing of the large file")
-    require(again["bytes_received"] <= whole - held + SLACK, f"{held} of {size} bytes were there, {again['bytes_received']} came again")
+    require(kept > 0, f"{kills} kills left nothing of the large file")
+    require(again["bytes_received"] <= whole - kept + SLACK, f"{kept} of {size} bytes were there, {again['bytes_received']} came again")
     require(peak <= 300 << 20, f"a pull used {peak >> 20} MiB")
-    return kills, held / size, peak
+    return kills, kept / size, peak
 
 
 def ndjson(server, work, options, choice):
