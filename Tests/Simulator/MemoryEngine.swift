@@ -18,6 +18,14 @@ public final class EngineImage: Sendable {
 
   public init() {}
 
+  /// Another with the same content, which no engine has.
+  func copy() -> EngineImage {
+    let copy = EngineImage()
+    let found = state.withLock { $0 }
+    copy.state.withLock { ($0.durable, $0.unflushed) = (found.durable, found.unflushed) }
+    return copy
+  }
+
   /// The process ended, however: what no flush covers is gone, but for some of the oldest batches, since
   /// an engine may write files by itself.
   public func crash(using random: inout some RandomNumberGenerator) {
@@ -35,7 +43,7 @@ public final class EngineImage: Sendable {
 /// What a test makes an engine's calls do.
 public struct EngineFaults: Sendable {
   /// Asked before each call; what it throws is what the call throws, and a failed write or flush is final.
-  public var onWrite: @Sendable () throws(StorageError) -> Void = {}
+  public var onWrite: @Sendable (ChangePoint) throws(StorageError) -> Void = { _ in }
   public var onFlush: @Sendable (SyncPoint) throws(StorageError) -> Void = { _ in }
   public var onRead: @Sendable () throws(StorageError) -> Void = {}
   /// Whether a flush does what it says; one that does not says that it did.
@@ -90,10 +98,10 @@ public final class MemoryEngine: StateEngine {
 
   var table: MemoryTable { current.withLock { $0.table } }
 
-  public func write(_ batch: any EngineBatch) throws(StorageError) {
+  public func write(_ batch: any EngineBatch, _ point: ChangePoint) throws(StorageError) {
     guard let batch = batch as? MemoryBatch else { preconditionFailure("a batch of another engine") }
     try final { () throws(StorageError) in
-      try faults.onWrite()
+      try faults.onWrite(point)
       try change { $0.unflushed.append(batch.changes) }
       current.withLock { $0.table.apply(batch.changes) }
     }

@@ -31,7 +31,8 @@ final class ApplyQueue: Sendable {
 
   init(limits: ReplicaLimits) { self.limits = limits }
 
-  /// Blocks while the queue is full. After `abandon` the entries are answered with its reason.
+  /// Blocks while the queue is full. After `abandon` the entries are answered with its reason: they are in
+  /// the log, and the next start applies them.
   func append(_ entries: [CommittedEntry]) {
     let refusal: ReplicaError? = monitor.wait { state -> ReplicaError?? in
       if state.isAbandoned { return .some(state.closed) }
@@ -39,7 +40,8 @@ final class ApplyQueue: Sendable {
       return .some(nil)
     }
     if let refusal {
-      for entry in entries { entry.completion?(.failure(refusal)) }
+      let unsure = ReplicaError(.uncertain, refusal.detail)
+      for entry in entries { entry.completion?(.failure(unsure)) }
       return
     }
     monitor.update { state in
@@ -58,27 +60,30 @@ final class ApplyQueue: Sendable {
 
   /// Blocks until there is work; a refresh does not wait behind entries. A batch ends at the entry that
   /// wants a view of its own index.
-  func take() -> Work {
-    monitor.wait { state in
-      if !state.refreshes.isEmpty {
-        defer { state.refreshes.removeAll() }
-        return .refresh(state.refreshes)
-      }
-      if !state.entries.isEmpty {
-        var batch: [CommittedEntry] = []
-        var bytes = 0
-        while let next = state.entries.first, batch.count < limits.batchEntries,
-          batch.isEmpty || bytes + next.bytes <= limits.batchBytes
-        {
-          batch.append(next)
-          bytes += next.bytes
-          state.entries.removeFirst()
-          if next.wantsView { break }
-        }
-        return .entries(batch)
-      }
-      return state.closed == nil ? nil : .finished
+  func take() -> Work { monitor.wait(taken) }
+
+  /// - Returns: `nil` when there is none now.
+  func takeNow() -> Work? { monitor.withLock { taken(&$0) } }
+
+  private func taken(_ state: inout State) -> Work? {
+    if !state.refreshes.isEmpty {
+      defer { state.refreshes.removeAll() }
+      return .refresh(state.refreshes)
     }
+    if !state.entries.isEmpty {
+      var batch: [CommittedEntry] = []
+      var bytes = 0
+      while let next = state.entries.first, batch.count < limits.batchEntries,
+        batch.isEmpty || bytes + next.bytes <= limits.batchBytes
+      {
+        batch.append(next)
+        bytes += next.bytes
+        state.entries.removeFirst()
+        if next.wantsView { break }
+      }
+      return .entries(batch)
+    }
+    return state.closed == nil ? nil : .finished
   }
 
   /// The apply thread is done with entries of that many bytes.
@@ -98,7 +103,8 @@ final class ApplyQueue: Sendable {
       }
       return (state.entries, state.refreshes)
     }
-    for entry in entries { entry.completion?(.failure(reason)) }
+    let unsure = ReplicaError(.uncertain, reason.detail)
+    for entry in entries { entry.completion?(.failure(unsure)) }
     for refresh in refreshes { refresh.completion(.failure(reason)) }
   }
 }

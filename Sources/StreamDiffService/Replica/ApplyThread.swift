@@ -26,29 +26,32 @@ final class ApplyThread {
   }
 
   /// Runs until the queue is closed and empty, or the state fails, which is final.
-  func run() {
-    while true {
-      switch queue.take() {
-      case .entries(let entries):
-        do {
-          try apply(entries)
-        } catch {
-          let reason = fail(error)
-          let unsure = ReplicaError(.uncertain, reason.detail)
-          for entry in entries { entry.completion?(.failure(unsure)) }
-          return
-        }
-      case .refresh(let refreshes):
-        do {
-          try refresh(refreshes)
-        } catch {
-          let reason = fail(error)
-          for refresh in refreshes { refresh.completion(.failure(reason)) }
-          return
-        }
-      case .finished:
-        return
+  func run() { while step(queue.take()) {} }
+
+  /// - Returns: whether there may be more to do.
+  func step(_ work: ApplyQueue.Work) -> Bool {
+    switch work {
+    case .entries(let entries):
+      do {
+        try apply(entries)
+        return true
+      } catch {
+        let reason = fail(error)
+        let unsure = ReplicaError(.uncertain, reason.detail)
+        for entry in entries { entry.completion?(.failure(unsure)) }
+        return false
       }
+    case .refresh(let refreshes):
+      do {
+        try refresh(refreshes)
+        return true
+      } catch {
+        let reason = fail(error)
+        for refresh in refreshes { refresh.completion(.failure(reason)) }
+        return false
+      }
+    case .finished:
+      return false
     }
   }
 

@@ -27,7 +27,6 @@ struct DataDirectory: Sendable {
     try Self.settleFormat(path, fileSystem)
     try fileSystem.createDirectory(logPath)
     try fileSystem.createDirectory(statePath)
-    try fileSystem.syncDirectory(path, .replacedFileDirectory)
   }
 
   /// A state without any log has lost entries that were acknowledged, also where the state never was flushed.

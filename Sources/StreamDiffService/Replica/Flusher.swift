@@ -38,24 +38,30 @@ final class Flusher: Sendable {
 
   /// Runs until stopped or a flush fails, which is final: a store that cannot write its files must
   /// not take more.
-  func run() {
-    while true {
-      let isStopped = monitor.wait { state -> Bool? in
-        if state.isStopped { return true }
-        guard state.unflushed >= threshold else { return nil }
-        state.unflushed = 0
-        return false
-      }
-      if isStopped { return }
-      do {
-        let covered = try store.flush()
-        shared.counters.flushes.add(1)
-        proposals.drop(through: covered)
-      } catch {
-        shared.fail("the state cannot be flushed: \(error)")
-        if let reason = shared.failure { proposals.close(reason) }
-        return
-      }
+  func run() { while monitor.wait(isDue), step() {} }
+
+  /// - Returns: whether a flush is due now.
+  func takeNow() -> Bool { monitor.withLock { isDue(&$0) } ?? false }
+
+  /// - Returns: whether to go on.
+  func step() -> Bool {
+    do {
+      let covered = try store.flush()
+      shared.counters.flushes.add(1)
+      proposals.drop(through: covered)
+      return true
+    } catch {
+      shared.fail("the state cannot be flushed: \(error)")
+      if let reason = shared.failure { proposals.close(reason) }
+      return false
     }
+  }
+
+  /// True: a flush is due, and counts as begun. False: stopped.
+  private func isDue(_ state: inout State) -> Bool? {
+    if state.isStopped { return false }
+    guard state.unflushed >= threshold else { return nil }
+    state.unflushed = 0
+    return true
   }
 }

@@ -18,6 +18,8 @@ final class LogThread {
   private var firstPending = LogIndex.zero
   /// Entries below were in the log before this process: they are read from there.
   private let firstOwn: LogIndex
+  /// Of the step under way: proposals that the core does not have yet.
+  private var unlogged: [Proposal] = []
 
   init(
     log: WriteAheadLog, raft: RaftCore, proposals: ProposalQueue, applying: ApplyQueue,
@@ -35,30 +37,51 @@ final class LogThread {
 
   /// Runs until the queue is closed and empty, or the log fails, which is final.
   func run() {
+    guard start() else { return }
+    while step(proposals.take { log.prepareSpares() }) {}
+  }
+
+  /// Begins the term, and hands over what the log has beyond the state.
+  /// - Returns: whether to go on.
+  func start() -> Bool {
     do {
       try settle()
-      while true {
-        let work = proposals.take { log.prepareSpares() }
-        if let through = work.dropThrough { try log.drop(through: through) }
-        try propose(work.proposals)
-        if work.isLast { break }
-      }
-      log.close()
-      applying.close(ReplicaError(.unavailable, "the replica has stopped"))
+      return true
     } catch {
       fail(error)
+      return false
     }
+  }
+
+  /// For moments without work.
+  func idle() { log.prepareSpares() }
+
+  /// - Returns: whether to go on.
+  func step(_ work: ProposalQueue.Work) -> Bool {
+    unlogged = work.proposals
+    do {
+      // What nobody wrote yet is refused once anything has failed: nothing happened to it.
+      if let failure = shared.failure { refuse(failure) }
+      if let through = work.dropThrough { try log.drop(through: through) }
+      try propose(unlogged)
+    } catch {
+      fail(error)
+      return false
+    }
+    guard work.isLast else { return true }
+    log.close()
+    applying.close(ReplicaError(.unavailable, "the replica has stopped"))
+    return false
   }
 
   private func propose(_ group: [Proposal]) throws {
     guard !group.isEmpty else { return }
     guard let first = raft.propose(group.map(\.payload)) else {
-      let refusal = ReplicaError(.unavailable, "this replica is not the leader")
-      for proposal in group { proposal.completion(.failure(refusal)) }
-      return
+      return refuse(ReplicaError(.unavailable, "this replica is not the leader"))
     }
     if pending.isEmpty { firstPending = first.index }
     pending.append(contentsOf: group)
+    unlogged.removeAll()
     try settle()
   }
 
@@ -145,7 +168,13 @@ final class LogThread {
     let unsure = ReplicaError(.uncertain, reason.detail)
     for proposal in pending { proposal.completion(.failure(unsure)) }
     pending.removeAll()
-    for proposal in proposals.take(idle: {}).proposals { proposal.completion(.failure(reason)) }
+    refuse(reason)
+    for proposal in proposals.takeNow()?.proposals ?? [] { proposal.completion(.failure(reason)) }
     applying.close(reason)
+  }
+
+  private func refuse(_ reason: ReplicaError) {
+    for proposal in unlogged { proposal.completion(.failure(reason)) }
+    unlogged.removeAll()
   }
 }

@@ -68,6 +68,13 @@ final class ProposalQueue: Sendable {
     return work
   }
 
+  /// - Returns: `nil` when there is none now.
+  func takeNow() -> Work? {
+    guard let (work, waiting) = monitor.withLock({ taken(&$0) }) else { return nil }
+    for continuation in waiting { continuation.resume() }
+    return work
+  }
+
   private typealias Taken = (Work, Deque<CheckedContinuation<Void, Never>>)
 
   private func taken(_ state: inout State) -> Taken? {

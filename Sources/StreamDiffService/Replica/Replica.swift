@@ -1,7 +1,6 @@
 public import Logging
 public import StreamDiffCore
 public import StreamDiffStorage
-import Synchronization
 
 /// One voter with a data directory: proposals go through the log, are committed, applied to the state,
 /// and only then answered.
@@ -19,23 +18,26 @@ public final class Replica: Sendable {
     public var limits = ReplicaLimits()
     public var sessions = SessionExpiryPolicy()
     public var fileSystem: any FileSystem = PosixFileSystem()
+    /// Opens the state in a directory, creating it when missing.
+    public var openState: @Sendable (_ directory: String) throws(StorageError) -> StateStore = {
+      (directory) throws(StorageError) in try StateStore.open(directory)
+    }
 
     public init(directory: String) { self.directory = directory }
   }
 
   public let configuration: Configuration
   public let pool: ReadPool
-  let store: StateStore
-  /// Locked until the replica has stopped.
-  private let directory: Mutex<DataDirectory?>
-  private let shared: ReplicaShared
-  private let progress: ApplyProgress
-  private let proposals: ProposalQueue
-  private let applying: ApplyQueue
-  private let flusher: Flusher
+  private let workers: ReplicaWorkers
   private let expirer: SessionExpirer
   private let clock = GroupClock()
   private let threads: Monitor<[WorkerThread]>
+
+  var store: StateStore { workers.store }
+  private var shared: ReplicaShared { workers.shared }
+  private var progress: ApplyProgress { workers.progress }
+  private var proposals: ProposalQueue { workers.proposals }
+  private var applying: ApplyQueue { workers.applying }
 
   /// Opens the directory, or makes it one, and replays what the log has beyond the state. Blocks for
   /// as long as that takes: call it on a thread that may.
@@ -43,78 +45,27 @@ public final class Replica: Sendable {
   public init(opening configuration: Configuration, logger: Logger) throws {
     self.configuration = configuration
     let limits = configuration.limits
-    let directory = try DataDirectory(configuration.directory, fileSystem: configuration.fileSystem)
-    self.directory = Mutex(directory)
-    try directory.requireLog(configuration.fileSystem)
-    // The log before the state: where there is a state there has been a log.
-    let log = try WriteAheadLog(
-      opening: directory.logPath, fileSystem: configuration.fileSystem, segmentBytes: limits.segmentBytes)
-    store = try StateStore.open(directory.statePath)
-    try Self.check(store, against: log, directory)
-    if let tail = log.tornTail {
-      logger.notice(
-        "cut the torn end of the log, which nobody was told of",
-        metadata: ["file": "\(tail.path)", "offset": "\(tail.offset)", "bytes": "\(tail.bytes)"])
-    }
-    let raft = RaftCore(
-      id: configuration.nodeID, hardState: log.hardState,
-      lastEntry: EntryID(log.lastIndex, term: log.lastTerm), applied: store.recoveredIndex)
-
-    shared = ReplicaShared(raft: raft.status, logger: logger)
-    progress = ApplyProgress(applied: store.recoveredIndex)
-    proposals = ProposalQueue(limits: limits)
-    applying = ApplyQueue(limits: limits)
-    flusher = Flusher(
-      store: store, proposals: proposals, threshold: limits.unflushedBytes, shared: shared)
+    let workers = try ReplicaWorkers(opening: configuration, preparesSpares: true, logger: logger)
+    self.workers = workers
     expirer = SessionExpirer(
-      store: store, proposals: proposals, policy: configuration.sessions, clock: clock, shared: shared)
+      store: workers.store, proposals: workers.proposals, policy: configuration.sessions, clock: clock,
+      shared: workers.shared)
     pool = ReadPool(threads: limits.readThreads, queued: limits.queuedReads)
-
-    let logThread = UncheckedBox(
-      LogThread(
-        log: log, raft: raft, proposals: proposals, applying: applying, limits: limits, shared: shared))
-    let applyThread = UncheckedBox(
-      ApplyThread(store: store, queue: applying, flusher: flusher, shared: shared, progress: progress))
-    let ready = log.lastIndex + 1  // the noop of the new term: all before it is then applied
-    let (flusher, expirer) = (flusher, expirer)
+    let (log, apply) = (UncheckedBox(workers.log), UncheckedBox(workers.apply))
+    let (flusher, expirer) = (workers.flusher, expirer)
     threads = Monitor([
-      WorkerThread("sd-apply") { applyThread.value.run() },
-      WorkerThread("sd-log") { logThread.value.run() },
+      WorkerThread("sd-apply") { apply.value.run() },
+      WorkerThread("sd-log") { log.value.run() },
       WorkerThread("sd-flush") { flusher.run() },
     ])
     do {
-      try progress.wait(for: ready)
+      try workers.progress.wait(for: workers.ready)
     } catch {
       join(ReplicaError(.unavailable, "the replica could not start"))
       throw error
     }
     clock.start(from: store.sessions.clock)
     threads.update { $0.append(WorkerThread("sd-sessions") { expirer.run() }) }
-  }
-
-  /// The log must reach to what the state has, and begin no later than what it lacks.
-  private static func check(
-    _ store: StateStore, against log: WriteAheadLog, _ directory: DataDirectory
-  ) throws(StorageError) {
-    let applied = store.recoveredIndex
-    let needed = max(applied, log.hardState.commit)
-    guard log.lastIndex >= needed else {
-      throw StorageError(
-        .damaged, path: directory.logPath,
-        "the log ends at entry \(log.lastIndex.rawValue), but \(needed.rawValue) is committed: files are missing"
-      )
-    }
-    guard log.firstIndex <= applied + 1 else {
-      throw StorageError(
-        .damaged, path: directory.logPath,
-        "the log begins at \(log.firstIndex.rawValue), but the state ends at \(applied.rawValue): files are missing"
-      )
-    }
-    guard log.hardState.term >= log.lastTerm else {
-      throw StorageError(
-        .damaged, path: directory.logPath,
-        "term \(log.hardState.term.rawValue) is before the last entry's, \(log.lastTerm.rawValue)")
-    }
   }
 
   // MARK: Writing
@@ -124,21 +75,7 @@ public final class Replica: Sendable {
   public func submit(
     _ command: Command, wantsView: Bool = false, completion: @escaping ProposalCompletion
   ) throws(ReplicaError) {
-    if let failure = shared.failure { throw failure }
-    let command = command.stamped(at: clock.now)
-    let payload = command.encode()
-    guard payload.count <= Limits.commandBytes else {
-      throw ReplicaError(
-        .tooLarge, "a command of \(payload.count) bytes; the limit is \(Limits.commandBytes)")
-    }
-    let proposal = Proposal(command: command, payload: payload, wantsView: wantsView, completion: completion)
-    do throws(ReplicaError) {
-      try proposals.append(proposal)
-    } catch {
-      shared.counters.refusedProposals.add(1)
-      throw error
-    }
-    shared.counters.proposals.add(1)
+    try workers.submit(command.stamped(at: clock.now), wantsView: wantsView, completion: completion)
   }
 
   /// The same, waiting while the queue is full.
@@ -211,18 +148,12 @@ public final class Replica: Sendable {
   /// - Throws: the failure that ended the replica, or the flush's.
   public func stop() throws {
     guard join(ReplicaError(.unavailable, "the replica is going down")) else { return }
-    defer { directory.withLock { $0 = nil } }
-    if let failure = shared.failure {
-      try? store.close()
-      throw failure
-    }
-    try store.close()
+    try workers.close()
   }
 
   /// Without `stop` the threads still end, and what they had not finished is left to the next start.
   deinit {
-    proposals.close(ReplicaError(.unavailable, "the replica is gone"))
-    flusher.stop()
+    workers.finish(ReplicaError(.unavailable, "the replica is gone"))
     expirer.stop()
   }
 
@@ -234,8 +165,7 @@ public final class Replica: Sendable {
       return threads
     }
     guard !threads.isEmpty else { return false }
-    proposals.close(reason)
-    flusher.stop()
+    workers.finish(reason)
     expirer.stop()
     for thread in threads { thread.join() }
     pool.stop()

@@ -10,7 +10,6 @@ final class PosixFile: File {
     switch mode {
     case .read: flags = O_RDONLY
     case .write: flags = O_RDWR
-    case .create: flags = O_RDWR | O_CREAT | O_EXCL
     case .replace: flags = O_RDWR | O_CREAT | O_TRUNC
     }
     self.path = path
@@ -43,23 +42,26 @@ final class PosixFile: File {
     return done
   }
 
-  func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(StorageError) {
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64, _ point: ChangePoint) throws(StorageError) {
     var done = 0
     while done < bytes.count {
       let rest = UnsafeRawBufferPointer(rebasing: bytes[done...])
       let count = pwrite(descriptor, rest.baseAddress, rest.count, off_t(offset) + off_t(done))
       if count < 0 && errno == EINTR { continue }
       guard count > 0 else {
-        throw StorageError(errno: errno, path: path, offset: offset + UInt64(done), "write")
+        throw StorageError(
+          errno: errno, path: path, offset: offset + UInt64(done), "write (\(point.rawValue))")
       }
       done += count
     }
   }
 
-  func allocate(_ bytes: UInt64) throws(StorageError) {
+  func allocate(_ bytes: UInt64, _ point: ChangePoint) throws(StorageError) {
     var code: CInt
     repeat { code = posix_fallocate(descriptor, 0, off_t(bytes)) } while code == EINTR
-    guard code == 0 else { throw StorageError(errno: code, path: path, "allocate \(bytes) bytes") }
+    guard code == 0 else {
+      throw StorageError(errno: code, path: path, "allocate \(bytes) bytes (\(point.rawValue))")
+    }
   }
 
   func sync(_ point: SyncPoint) throws(StorageError) {

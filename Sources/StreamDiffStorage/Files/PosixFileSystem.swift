@@ -8,22 +8,13 @@ public struct PosixFileSystem: FileSystem {
     try PosixFile(opening: path, mode)
   }
 
-  public func createDirectory(_ path: String) throws(StorageError) {
-    var parts = path.hasPrefix("/") ? "" : "."
-    for part in path.split(separator: "/") {
-      let parent = parts.isEmpty ? "/" : parts
-      parts += "/" + part
-      guard mkdir(parts, 0o777) != 0 else {
-        try syncDirectory(parent, .createdDirectory)
-        continue
-      }
-      let code = errno
-      guard code != EEXIST else { continue }
-      // A directory above may be there and still refuse us (EROFS, EACCES): only what is missing counts.
-      if isDirectory(parts) { continue }
-      throw StorageError(errno: code, creating: true, path: parts, "create directory")
-    }
-    guard isDirectory(path) else { throw StorageError(.unwritable, path: path, "is not a directory") }
+  public func makeDirectory(_ path: String) throws(StorageError) {
+    guard mkdir(path, 0o777) != 0 else { return }
+    let code = errno
+    // One that is there may refuse us all the same (EROFS, EACCES): only what is missing counts.
+    guard !isDirectory(path) else { return }
+    guard code != EEXIST else { throw StorageError(.unwritable, path: path, "is not a directory") }
+    throw StorageError(errno: code, creating: true, path: path, "create directory")
   }
 
   public func list(_ directory: String) throws(StorageError) -> [String] {
@@ -43,12 +34,16 @@ public struct PosixFileSystem: FileSystem {
     }
   }
 
-  public func rename(_ old: String, to new: String) throws(StorageError) {
-    guard Glibc.rename(old, new) == 0 else { throw StorageError(errno: errno, path: old, "rename to \(new)") }
+  public func rename(_ old: String, to new: String, _ point: ChangePoint) throws(StorageError) {
+    guard Glibc.rename(old, new) == 0 else {
+      throw StorageError(errno: errno, path: old, "rename to \(new) (\(point.rawValue))")
+    }
   }
 
-  public func remove(_ path: String) throws(StorageError) {
-    guard unlink(path) == 0 else { throw StorageError(errno: errno, path: path, "remove") }
+  public func remove(_ path: String, _ point: ChangePoint) throws(StorageError) {
+    guard unlink(path) == 0 else {
+      throw StorageError(errno: errno, path: path, "remove (\(point.rawValue))")
+    }
   }
 
   public func syncDirectory(_ path: String, _ point: SyncPoint) throws(StorageError) {

@@ -5,24 +5,29 @@ struct LogRecovery {
   let directory: String
   let fileSystem: any FileSystem
   let scratch: ScratchBuffer
+  /// Of one record.
+  let maximumSectors: UInt32
 
   private(set) var segments: [SegmentFile] = []
   private(set) var map = LogMap()
   private(set) var hardState = HardState()
   private(set) var tail = RecordPlace(number: 1, sector: SegmentFile.headerSectors, sectors: 0)
   private(set) var tornTail: TornTail?
+  /// The last record of each segment.
+  private var lastRecords: [RecordPlace?] = []
 
-  init(directory: String, fileSystem: any FileSystem, scratch: ScratchBuffer) {
+  init(directory: String, fileSystem: any FileSystem, scratch: ScratchBuffer, maximumSectors: UInt32) {
     self.directory = directory
     self.fileSystem = fileSystem
     self.scratch = scratch
+    self.maximumSectors = maximumSectors
   }
 
   /// - Parameter generations: of the segments in the directory, rising; at least one.
   mutating func run(_ generations: [UInt64]) throws(StorageError) {
     // A killed process may have left renamed and written what it had not synced. From here on it counts,
     // so it is synced before anything is built on it.
-    try fileSystem.syncDirectory(directory, .logRecovery)
+    try fileSystem.syncDirectory(directory, .recoveredDirectory)
     if let last = generations.last, last > SegmentFile.maximumGeneration {
       throw StorageError(
         .damaged, path: directory + "/" + SegmentFile.name(of: last), offset: 0, "no log has so many segments"
@@ -34,11 +39,22 @@ struct LogRecovery {
       }
       try read(generation, isFirst: index == 0, isLast: index == generations.count - 1)
     }
-    guard let last = segments.last else { return }
-    if let tornTail {
-      try last.cut(from: tail.sector, sectors: UInt32(tornTail.bytes / UInt64(Sector.bytes)))
+    try makeDurable()
+  }
+
+  /// What is read here may be in memory alone, also where a sync of it failed: the kernel then takes for
+  /// written what it could not write, and a later sync does not write it. So the records that may have
+  /// been under way are written again, the last one and the seal of the segment before; and zeros over what
+  /// a torn record may have left behind them.
+  private func makeDurable() throws(StorageError) {
+    for index in segments.indices.suffix(2) {
+      let segment = segments[index]
+      let isLast = index == segments.count - 1
+      try segment.rewrite(
+        lastRecords[index], from: tail.sector,
+        zeros: isLast ? min(segment.header.sectors - tail.sector, maximumSectors) : 0, scratch: scratch)
+      try segment.file.sync(.recoveredSegment)
     }
-    try last.file.sync(.logRecovery)
   }
 
   private mutating func read(_ generation: UInt64, isFirst: Bool, isLast: Bool) throws(StorageError) {
@@ -76,6 +92,7 @@ struct LogRecovery {
     }
     tail = RecordPlace(number: scan.nextRecord, sector: scan.end, sectors: 0)
     segments.append(segment)
+    lastRecords.append(scan.records.last)
     if scan.tornSectors > 0 {
       tornTail = TornTail(
         path: path, offset: UInt64(scan.end) * UInt64(Sector.bytes),

@@ -10,12 +10,12 @@ extension SegmentFile {
     buffer.append(header)
     buffer.append(state)
     try buffer.finish(at: 0, generation: generation, record: 0) { (bytes) throws(StorageError) in
-      try file.write(bytes, at: 0)
+      try file.write(bytes, at: 0, .logSegmentHeaderWrite)
     }
     try file.sync(.logSegmentHeader)
     let name = directory + "/" + name(of: generation)
-    try fileSystem.rename(path, to: name)
-    try fileSystem.syncDirectory(directory, .logDirectory)
+    try fileSystem.rename(path, to: name, .logSegmentAppear)
+    try fileSystem.syncDirectory(directory, .logSegmentAppeared)
     // Open it by the name that its errors are to show.
     return SegmentFile(file: try fileSystem.open(name, .write), generation: generation, header: header)
   }
@@ -27,18 +27,27 @@ extension SegmentFile {
     buffer.append(sealBefore: next)
     try buffer.finish(at: place.sector, generation: segment.generation, record: place.number) {
       (bytes) throws(StorageError) in
-      try segment.file.write(bytes, at: UInt64(place.sector) * UInt64(Sector.bytes))
+      try segment.file.write(
+        bytes, at: UInt64(place.sector) * UInt64(Sector.bytes), .logSegmentSealWrite)
     }
     try segment.file.sync(.logSegmentSeal)
   }
 
-  /// Zeros over a torn record, durable before anything else is written there.
-  func cut(from sector: UInt32, sectors: UInt32) throws(StorageError) {
-    let zeros = [UInt8](repeating: 0, count: Int(sectors) * Sector.bytes)
-    try zeros.withBytes { (bytes) throws(StorageError) in
-      try file.write(bytes, at: UInt64(sector) * UInt64(Sector.bytes))
+  /// Writes a record again as it stands, and zeros behind it. Durable after a sync.
+  func rewrite(
+    _ record: RecordPlace?, from end: UInt32, zeros: UInt32, scratch: ScratchBuffer
+  ) throws(StorageError) {
+    let start = record?.sector ?? end
+    let kept = Int(record?.sectors ?? 0) * Sector.bytes
+    let bytes = scratch.bytes(kept + Int(zeros) * Sector.bytes)
+    guard !bytes.isEmpty else { return }
+    let offset = UInt64(start) * UInt64(Sector.bytes)
+    let found = UnsafeMutableRawBufferPointer(rebasing: bytes[..<kept])
+    guard try file.read(into: found, at: offset) == kept else {
+      throw damaged(start, "file ends within its last record")
     }
-    try file.sync(.logCut)
+    UnsafeMutableRawBufferPointer(rebasing: bytes[kept...]).initializeMemory(as: UInt8.self, repeating: 0)
+    try file.write(UnsafeRawBufferPointer(bytes), at: offset, .recoveredSegmentWrite)
   }
 
   /// Reads and checks one record, and lends its items.

@@ -12,41 +12,47 @@ final class SpareSegments: Sendable {
     var thread: JoinableThread?
     var isFilling = false
     var isClosing = false
+    /// Of a sync, which is final.
+    var failure: StorageError?
   }
 
   private let directory: String
   private let fileSystem: any FileSystem
   private let segmentBytes: Int
+  private let hasThread: Bool
   private let state: Mutex<State>
 
   /// Takes over the spares that a former process left in `directory`, and removes what cannot be used.
   /// - Parameter keeping: false for a log that starts anew: its generations would not be above theirs.
   init(
     adopting names: [String], keeping: Bool, in directory: String, fileSystem: any FileSystem,
-    segmentBytes: Int
+    segmentBytes: Int, hasThread: Bool
   ) throws(StorageError) {
     self.directory = directory
     self.fileSystem = fileSystem
     self.segmentBytes = segmentBytes
+    self.hasThread = hasThread
     var state = State()
     for name in names {
       let path = directory + "/" + name
-      guard name.hasPrefix("spare-"), let number = UInt64(name.dropFirst(6), radix: 16),
-        number < SegmentFile.maximumGeneration
-      else {
-        if name.hasPrefix("filling-") { try fileSystem.remove(path) }
+      let number = name.hasPrefix("spare-") ? UInt64(name.dropFirst(6), radix: 16) : nil
+      if let number, number < SegmentFile.maximumGeneration {
+        state.nextNumber = max(state.nextNumber, number + 1)
+        let size = try fileSystem.open(path, .read).size()
+        if keeping && size == UInt64(segmentBytes) && state.ready.count < Self.wanted {
+          state.ready.append(path)
+          continue
+        }
+      } else if !name.hasPrefix("filling-") {
         continue
       }
-      state.nextNumber = max(state.nextNumber, number + 1)
-      let size = try fileSystem.open(path, .read).size()
-      if keeping && size == UInt64(segmentBytes) && state.ready.count < Self.wanted {
-        state.ready.append(path)
-      } else {
-        try fileSystem.remove(path)
-      }
+      try fileSystem.remove(path, .spareLeftover)
     }
     self.state = Mutex(state)
   }
+
+  /// Why the disk cannot be trusted any more, if a sync of a spare failed.
+  var failure: StorageError? { state.withLock { $0.failure } }
 
   /// A file of `segmentBytes` to rename, if one is ready.
   func take() -> String? { state.withLock { $0.ready.popLast() } }
@@ -58,21 +64,26 @@ final class SpareSegments: Sendable {
       defer { state.nextNumber += 1 }
       return directory + "/spare-" + String(state.nextNumber, radix: 16)
     }
-    guard let spare else { return try fileSystem.remove(path) }
-    try fileSystem.rename(path, to: spare)
+    guard let spare else { return try fileSystem.remove(path, .logSegmentRemove) }
+    try fileSystem.rename(path, to: spare, .logSegmentRecycle)
     state.withLock { $0.ready.append(spare) }
   }
 
-  /// Fills spares up to `wanted`, on a thread of its own. Does nothing while that is under way.
+  /// Fills spares up to `wanted`, on a thread of its own if it has one. Does nothing while that is under way.
   func prepare() {
-    state.withLock { state in
-      guard !state.isFilling, !state.isClosing, state.ready.count < Self.wanted else { return }
-      state.thread?.join()  // it is past its last use of `state`
+    let isOurs = state.withLock { state in
+      guard !state.isFilling, !state.isClosing, state.failure == nil, state.ready.count < Self.wanted else {
+        return false
+      }
       state.isFilling = true
+      guard hasThread else { return true }
+      state.thread?.join()  // it is past its last use of `state`
       state.thread = JoinableThread { self.fill() }
       // Without a thread, and without a spare, the log allocates its next segment itself.
       state.isFilling = state.thread != nil
+      return false
     }
+    if isOurs { fill() }
   }
 
   /// Stops the thread and waits for it.
@@ -106,38 +117,43 @@ final class SpareSegments: Sendable {
   private func fillOne(_ number: UInt64) throws(StorageError) -> String? {
     let digits = String(number, radix: 16)
     let (filling, spare) = (directory + "/filling-" + digits, directory + "/spare-" + digits)
-    do {
-      let isFilled = try Self.fill(filling, bytes: segmentBytes, in: fileSystem) {
-        self.state.withLock { $0.isClosing }
-      }
-      if isFilled {
-        try fileSystem.rename(filling, to: spare)
-        return spare
-      }
-      try fileSystem.remove(filling)
-      return nil
+    var isFilled = false
+    defer { if !isFilled { try? fileSystem.remove(filling, .spareAbandon) } }
+    let file = try Self.write(filling, bytes: segmentBytes, in: fileSystem) {
+      self.state.withLock { $0.isClosing }
+    }
+    guard let file else { return nil }
+    do throws(StorageError) {
+      try Self.sync(file)
     } catch {
-      try? fileSystem.remove(filling)
+      state.withLock { $0.failure = error }
       throw error
     }
+    try fileSystem.rename(filling, to: spare, .spareAppear)
+    isFilled = true
+    return spare
   }
 
   /// Makes a file of zeros, durable.
-  /// - Returns: whether it was done before `isCancelled` became true.
-  @discardableResult
-  static func fill(
+  static func fill(_ path: String, bytes: Int, in fileSystem: any FileSystem) throws(StorageError) {
+    if let file = try write(path, bytes: bytes, in: fileSystem, isCancelled: { false }) { try sync(file) }
+  }
+
+  private static func sync(_ file: any File) throws(StorageError) { try file.sync(.logSpare) }
+
+  /// - Returns: `nil` when `isCancelled` became true before the file was whole.
+  private static func write(
     _ path: String, bytes: Int, in fileSystem: any FileSystem, isCancelled: () -> Bool
-  ) throws(StorageError) -> Bool {
-    let file = try fileSystem.open(path, .replace)
+  ) throws(StorageError) -> (any File)? {
+    let file = try fileSystem.open(path, .replace(.spareCreate))
     let block = [UInt8](repeating: 0, count: min(bytes, 1 << 20))
     for offset in stride(from: 0, to: bytes, by: block.count) {
-      if isCancelled() { return false }
+      if isCancelled() { return nil }
       try block.withBytes { (buffer) throws(StorageError) in
         let piece = UnsafeRawBufferPointer(rebasing: buffer[..<min(block.count, bytes - offset)])
-        try file.write(piece, at: UInt64(offset))
+        try file.write(piece, at: UInt64(offset), .spareFill)
       }
     }
-    try file.sync(.logSpare)
-    return true
+    return file
   }
 }

@@ -62,8 +62,8 @@ public final class WriteAheadLog: @unchecked Sendable {
   /// - Parameters:
   ///   - segmentBytes: size of new segments, a multiple of 4096. The first of a new log is smaller, so
   ///     that starting does not wait for zeros.
-  ///   - preparesSpares: whether a thread fills spare segments ahead. Without, a new segment is
-  ///     allocated when it is needed: right, and slower to sync.
+  ///   - preparesSpares: whether a thread fills spare segments ahead. Without, `prepareSpares` does on the
+  ///     caller's; a new segment without a spare is allocated when it is needed: right, and slower to sync.
   public init(
     opening directory: String, fileSystem: any FileSystem = PosixFileSystem(),
     segmentBytes: Int = defaultSegmentBytes, preparesSpares: Bool = true
@@ -83,12 +83,12 @@ public final class WriteAheadLog: @unchecked Sendable {
     let found = names.compactMap { SegmentFile.generation(ofName: $0) }.sorted()
     spares = try SpareSegments(
       adopting: names, keeping: !found.isEmpty, in: directory, fileSystem: fileSystem,
-      segmentBytes: segmentBytes)
+      segmentBytes: segmentBytes, hasThread: preparesSpares)
     if found.isEmpty {
       let header = SegmentHeader(
         sectors: UInt32(firstSegmentBytes / Sector.bytes), firstIndex: LogIndex(1), previousTerm: .zero)
       let path = directory + "/filling-first"
-      try SpareSegments.fill(path, bytes: firstSegmentBytes, in: fileSystem) { false }
+      try SpareSegments.fill(path, bytes: firstSegmentBytes, in: fileSystem)
       let segment = try SegmentFile.activate(
         path, generation: 1, header: header, state: HardState(), in: directory, of: fileSystem,
         buffer: &buffer)
@@ -98,7 +98,9 @@ public final class WriteAheadLog: @unchecked Sendable {
       tail = RecordPlace(number: 1, sector: SegmentFile.headerSectors, sectors: 0)
       tornTail = nil
     } else {
-      var recovery = LogRecovery(directory: directory, fileSystem: fileSystem, scratch: scratch)
+      var recovery = LogRecovery(
+        directory: directory, fileSystem: fileSystem, scratch: scratch,
+        maximumSectors: UInt32(RecordBuffer.sectors(forBody: Self.recordBytes) + Sector.perPage))
       try recovery.run(found)
       (segments, map) = (recovery.segments, recovery.map)
       (hardState, durableState) = (recovery.hardState, recovery.hardState)
@@ -175,8 +177,7 @@ public final class WriteAheadLog: @unchecked Sendable {
     do {
       try writeRecord()
     } catch {
-      failure = StorageError(.closed, path: directory, "the log stopped after: \(error)")
-      throw error
+      throw stopped(by: error)
     }
   }
 
@@ -191,10 +192,9 @@ public final class WriteAheadLog: @unchecked Sendable {
         segments.removeFirst()
         try spares.recycle(oldest.path, size: UInt64(oldest.header.sectors) * UInt64(Sector.bytes))
         // One by one: a gap in the generations would be a missing segment.
-        try fileSystem.syncDirectory(directory, .logDirectory)
+        try fileSystem.syncDirectory(directory, .logSegmentDropped)
       } catch {
-        failure = StorageError(.closed, path: directory, "the log stopped after: \(error)")
-        throw error
+        throw stopped(by: error)
       }
     }
   }
@@ -203,6 +203,14 @@ public final class WriteAheadLog: @unchecked Sendable {
 
   private func checkUsable() throws(StorageError) {
     if let failure { throw failure }
+    // A disk that cannot sync a spare does not sync.
+    if let error = spares.failure { throw stopped(by: error) }
+  }
+
+  /// For good: the kernel forgets what it could not write, so that no later success would mean anything.
+  private func stopped(by error: StorageError) -> StorageError {
+    failure = StorageError(.closed, path: directory, "the log stopped after: \(error)")
+    return error
   }
 
   private func writeRecord() throws(StorageError) {
@@ -218,7 +226,7 @@ public final class WriteAheadLog: @unchecked Sendable {
     }
     let segment = active
     let place = RecordPlace(number: tail.number, sector: tail.sector, sectors: sectors)
-    try write(place, to: segment, .logRecord)
+    try write(place, to: segment)
     for entry in pending { map.append(term: entry.term, generation: segment.generation, place: place) }
     pending.removeAll(keepingCapacity: true)
     (pendingBytes, pendingTruncation, hasPendingState) = (0, nil, false)
@@ -228,14 +236,12 @@ public final class WriteAheadLog: @unchecked Sendable {
   private var active: SegmentFile { segments[segments.count - 1] }
 
   /// Writes what `buffer` holds at `place`, makes it durable and moves the tail behind it.
-  private func write(
-    _ place: RecordPlace, to segment: SegmentFile, _ point: SyncPoint
-  ) throws(StorageError) {
+  private func write(_ place: RecordPlace, to segment: SegmentFile) throws(StorageError) {
     let offset = UInt64(place.sector) * UInt64(Sector.bytes)
     try buffer.finish(at: place.sector, generation: segment.generation, record: place.number) {
-      (bytes) throws(StorageError) in try segment.file.write(bytes, at: offset)
+      (bytes) throws(StorageError) in try segment.file.write(bytes, at: offset, .logRecordWrite)
     }
-    try segment.file.sync(point)
+    try segment.file.sync(.logRecord)
     tail = RecordPlace(number: place.number + 1, sector: place.sector + place.sectors, sectors: 0)
   }
 
@@ -246,7 +252,8 @@ public final class WriteAheadLog: @unchecked Sendable {
     var path = spares.take()
     if path == nil {
       let allocated = directory + "/filling-" + String(generation, radix: 16) + "-now"
-      try fileSystem.open(allocated, .replace).allocate(UInt64(segmentBytes))
+      try fileSystem.open(allocated, .replace(.logSegmentCreate)).allocate(
+        UInt64(segmentBytes), .logSegmentAllocate)
       path = allocated
     }
     let header = SegmentHeader(

@@ -136,18 +136,25 @@ package final class Database: StateEngine, @unchecked Sendable {
   package func snapshot() -> any EngineReads { DatabaseReads(self, at: DatabaseSnapshot(of: self)) }
   package func makeBatch() -> any EngineBatch { WriteBatch() }
 
-  package func write(_ batch: any EngineBatch) throws(StorageError) {
+  package func write(_ batch: any EngineBatch, _ point: ChangePoint) throws(StorageError) {
     guard let batch = batch as? WriteBatch else { preconditionFailure("a batch of another engine") }
-    try Self.check(path) { rocksdb_write(handle, writeOptions, batch.handle, $0) }
+    try named(point.rawValue) { rocksdb_write(handle, writeOptions, batch.handle, $0) }
   }
 
   package func flush(_ point: SyncPoint) throws(StorageError) {
     let options: OpaquePointer = rocksdb_flushoptions_create()
     defer { rocksdb_flushoptions_destroy(options) }
-    do {
-      try Self.check(path) { rocksdb_flush(handle, options, $0) }
+    try named(point.rawValue) { rocksdb_flush(handle, options, $0) }
+  }
+
+  /// Its messages say what failed, not in which call of ours.
+  private func named(
+    _ call: String, _ body: (UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> Void
+  ) throws(StorageError) {
+    do throws(StorageError) {
+      try Self.check(path, body)
     } catch {
-      throw StorageError(error.code, path: path, "flush (\(point.rawValue)): \(error.detail)")
+      throw StorageError(error.code, path: path, "\(call): \(error.detail)")
     }
   }
 

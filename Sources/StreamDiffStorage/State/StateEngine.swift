@@ -19,7 +19,7 @@ public protocol StateEngine: AnyObject, Sendable {
   func snapshot() -> any EngineReads
   func makeBatch() -> any EngineBatch
   /// - Parameter batch: made by this engine.
-  func write(_ batch: any EngineBatch) throws(StorageError)
+  func write(_ batch: any EngineBatch, _ point: ChangePoint) throws(StorageError)
   /// Puts everything written so far on disk, and waits for it.
   func flush(_ point: SyncPoint) throws(StorageError)
 }

@@ -92,7 +92,7 @@ public final class StateStore: Sendable {
     defer { transaction.finish() }
     do throws(StorageError) {
       try commits.withLock { (_) throws(StorageError) in
-        try transaction.engine.write(batch)
+        try transaction.engine.write(batch, .stateBatch)
         let former = published.withLock { state in
           let former = state
           precondition(index >= state.applied, "applied moved back: \(state.applied) to \(index)")

@@ -37,7 +37,7 @@ extension StateStore {
     case nil, 1:
       let batch = engine.makeBatch()
       batch.put(StoreKey.format, StoredInteger.bytes(StoreKey.currentFormat))
-      try engine.write(batch)
+      try engine.write(batch, .stateFormat)
     case let format? where format > StoreKey.currentFormat:
       throw StorageError(
         .newerFormat, path: engine.path,

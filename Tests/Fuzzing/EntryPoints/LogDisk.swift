@@ -15,28 +15,27 @@ final class LogDisk: FileSystem, @unchecked Sendable {  // one thread uses it
 
   func open(_ path: String, _ mode: FileMode) throws(StorageError) -> any File {
     switch mode {
-    case .create where nodes[path] != nil: throw StorageError(.io, path: path, "exists")
-    case .create, .replace: nodes[path] = Node([])
+    case .replace: nodes[path] = Node([])
     case .read, .write: break
     }
     guard let node = nodes[path] else { throw StorageError(.notFound, path: path, "open") }
     return MemoryFile(path: path, node: node)
   }
 
-  func createDirectory(_ path: String) throws(StorageError) {}
+  func makeDirectory(_ path: String) throws(StorageError) {}
 
   func list(_ directory: String) throws(StorageError) -> [String] {
     nodes.keys.sorted().map { String($0.dropFirst(directory.count + 1)) }
   }
 
-  func rename(_ old: String, to new: String) throws(StorageError) {
+  func rename(_ old: String, to new: String, _ point: ChangePoint) throws(StorageError) {
     guard let node = nodes.removeValue(forKey: old) else {
       throw StorageError(.notFound, path: old, "rename")
     }
     nodes[new] = node
   }
 
-  func remove(_ path: String) throws(StorageError) { nodes[path] = nil }
+  func remove(_ path: String, _ point: ChangePoint) throws(StorageError) { nodes[path] = nil }
   func syncDirectory(_ path: String, _ point: SyncPoint) throws(StorageError) {}
   func lock(_ path: String) throws(StorageError) -> any FileLock { Lock() }
   func space(at path: String) throws(StorageError) -> DiskSpace {
@@ -64,12 +63,12 @@ private final class MemoryFile: File {
     return count
   }
 
-  func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(StorageError) {
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64, _ point: ChangePoint) throws(StorageError) {
     grow(to: Int(offset) + bytes.count)
     node.bytes.replaceSubrange(Int(offset)..<Int(offset) + bytes.count, with: bytes)
   }
 
-  func allocate(_ bytes: UInt64) throws(StorageError) { grow(to: Int(bytes)) }
+  func allocate(_ bytes: UInt64, _ point: ChangePoint) throws(StorageError) { grow(to: Int(bytes)) }
   func sync(_ point: SyncPoint) throws(StorageError) {}
 
   private func grow(to count: Int) {

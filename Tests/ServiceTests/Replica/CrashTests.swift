@@ -28,8 +28,8 @@ import Testing
       if status.st_mode & S_IFMT == S_IFDIR {
         try image(of: from, at: to)
       } else if let bytes = try files.readFile(from, limit: 1 << 30) {
-        let file = try files.open(to, .create)
-        try bytes.withUnsafeBytes { try file.write($0, at: 0) }
+        let file = try files.open(to, .replace(.replacedFileCreate))
+        try bytes.withUnsafeBytes { try file.write($0, at: 0, .replacedFileWrite) }
       }
     }
   }

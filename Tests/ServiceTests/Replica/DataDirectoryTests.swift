@@ -64,7 +64,7 @@ import Testing
     try await replica.write("key", "value")
     try replica.stop()
     let wal = configuration.directory + "/wal"
-    for name in try files.list(wal) { try files.remove(wal + "/" + name) }
+    for name in try files.list(wal) { try files.remove(wal + "/" + name, .spareLeftover) }
     let error = #expect(throws: StorageError.self) { try Replica.test(configuration) }
     #expect(error?.code == .damaged)
     #expect(error?.path == wal)

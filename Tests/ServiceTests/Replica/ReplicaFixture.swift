@@ -1,5 +1,6 @@
 import Glibc
 import Logging
+import Simulator
 import StreamDiffCore
 import StreamDiffService
 import StreamDiffStorage
@@ -39,6 +40,19 @@ extension Replica.Configuration {
     var configuration = Self(directory: directory.path + "/" + name)
     configuration.limits.segmentBytes = 4 << 20
     return configuration
+  }
+
+  static func test(on disk: VirtualDisk) -> Self {
+    var configuration = Self(directory: "data")
+    configuration.use(disk)
+    return configuration
+  }
+
+  /// Files and state in memory.
+  mutating func use(_ disk: VirtualDisk) {
+    limits.segmentBytes = 1 << 20
+    fileSystem = disk
+    openState = { (path) throws(StorageError) in try StateStore.open(on: disk.engine(path)) }
   }
 }
 

@@ -1,3 +1,4 @@
+import Simulator
 import StreamDiffCore
 import StreamDiffService
 import StreamDiffStorage
@@ -83,15 +84,13 @@ import Testing
 
   @Test("a sync that fails is final: nothing is acknowledged, nothing more is taken, and it says why")
   func failedSync() async throws {
-    let directory = ReplicaDirectory()
-    let failure = FailureSwitch()
-    var configuration = Replica.Configuration.test(directory)
-    configuration.fileSystem = FailingFileSystem(failure)
+    let disk = VirtualDisk()
+    let configuration = Replica.Configuration.test(on: disk)
     let replica = try Replica.test(configuration)
     let told = Mutex<[String]>([])
     replica.whenFailed { reason in told.withLock { $0.append(reason.detail) } }
     try await replica.write("before", "kept")
-    failure.turnOn()
+    disk.fail(.sync(.logRecord))
     let error = await expectFailure(ReplicaError.self) { try await replica.write("lost", "?") }
     #expect(error?.code == .uncertain)
     let next = await expectFailure(ReplicaError.self) { try await replica.write("more", "?") }
@@ -102,7 +101,8 @@ import Testing
     #expect(throws: ReplicaError.self) { try replica.view() }
     #expect(throws: (any Error).self) { try replica.stop() }
 
-    let again = try Replica.test(.test(directory))
+    disk.kill()
+    let again = try Replica.test(configuration)
     #expect(try again.read("before") == "kept")
     try again.stop()
   }

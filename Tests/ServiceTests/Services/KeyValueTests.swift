@@ -1,4 +1,5 @@
 import NIOCore
+import Simulator
 import StreamDiffCore
 import StreamDiffService
 import StreamDiffStorage
@@ -154,24 +155,24 @@ import Testing
 
   @Test("a replica that has failed says so: puts are UNAVAILABLE, health is NOT_SERVING")
   func failure() async throws {
-    let failure = FailureSwitch()
+    let disk = VirtualDisk()
     let result: (GRPCStatusCode?, GRPCStatusCode?, String, HealthCheckResponse)?
-    result = try? await withServerThatFails(failure)
+    result = try? await withServerThatFails(disk)
     let (put, get, role, health) = try #require(result)
     #expect(put == .unavailable && get == .unavailable && role == "failed")
     #expect(health.status == .notServing)
   }
 
   private func withServerThatFails(
-    _ failure: FailureSwitch
+    _ disk: VirtualDisk
   ) async throws -> (GRPCStatusCode?, GRPCStatusCode?, String, HealthCheckResponse) {
     var answer: (GRPCStatusCode?, GRPCStatusCode?, String, HealthCheckResponse)?
     // Stopping such a server throws the reason.
     try? await withServer {
-      $0.replica.fileSystem = FailingFileSystem(failure)
+      $0.replica.use(disk)
     } _: { _, client in
       try await client.put("key", "value")
-      failure.turnOn()
+      disk.fail(.sync(.logRecord))
       _ = await statusCode { try await client.put("key", "lost") }
       let put = await statusCode { try await client.put("key", "refused") }
       let get = await statusCode { try await client.get("key") }

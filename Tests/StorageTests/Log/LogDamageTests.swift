@@ -6,8 +6,8 @@ import Testing
 @Suite("Damage in the log")
 struct LogDamageTests {
   /// Three segments: records of one entry and of many, hard states, a recycled file with a former life.
-  private static func example() throws -> (MemoryFileSystem, [LogEntry]) {
-    let disk = MemoryFileSystem()
+  private static func example() throws -> (VirtualDisk, [LogEntry]) {
+    let disk = VirtualDisk()
     let log = try openLog(on: disk)
     var next: UInt64 = 1
     while log.firstIndex == LogIndex(1) || next < 80 {
@@ -30,7 +30,7 @@ struct LogDamageTests {
   @Test("every flipped bit of every segment is found and named by file and offset")
   func flippedBits() throws {
     let (disk, _) = try Self.example()
-    let segments = disk.names.filter { $0.contains("/log-") }
+    let segments = disk.files(in: "log").filter { $0.contains("/log-") }
     #expect(segments.count >= 3)
     var random = SeededRandom(seed: 7)
     for path in segments {
@@ -56,7 +56,7 @@ struct LogDamageTests {
 
   @Test("every bit of a log of one record: its length, kinds, checksums and all")
   func everyBit() throws {
-    let disk = MemoryFileSystem()
+    let disk = VirtualDisk()
     let log = try openLog(on: disk, segmentBytes: 8 << 10)
     try log.append(entries(1...2, bytes: 20))
     try log.sync()
@@ -78,7 +78,7 @@ struct LogDamageTests {
 
   @Test("a bit that flips while the log is open is never served")
   func whileOpen() throws {
-    let disk = MemoryFileSystem()
+    let disk = VirtualDisk()
     let log = try openLog(on: disk)
     for index in 1...9 as ClosedRange<UInt64> {
       try log.append(entries(index...index))
@@ -97,7 +97,7 @@ struct LogDamageTests {
 
   @Test("a sector lost from a record that others follow is damage; from the last record it is a torn tail")
   func lostSectors() throws {
-    let disk = MemoryFileSystem()
+    let disk = VirtualDisk()
     var log = try openLog(on: disk)
     for index in 1...5 as ClosedRange<UInt64> {
       try log.append(entries(index...index, bytes: 1200))  // three sectors
@@ -135,15 +135,15 @@ struct LogDamageTests {
   @Test("a missing segment is named: in the middle, and at the end, once its predecessor is sealed")
   func missingSegments() throws {
     let (disk, _) = try Self.example()
-    let segments = disk.names.filter { $0.contains("/log-") }
+    let segments = disk.files(in: "log").filter { $0.contains("/log-") }
     for path in segments.dropFirst() {
       let bytes = disk.contents(path)
-      try disk.remove(path)
+      disk.erase(path)
       do {
         _ = try openLog(on: disk)
         Issue.record("opened without \(path)")
       } catch { #expect(error.code == .damaged && error.path == path) }
-      _ = try disk.open(path, .replace)
+      disk.plant(path, [])
       disk.mutate(path) { $0 = bytes }
     }
     _ = try openLog(on: disk)
@@ -152,7 +152,7 @@ struct LogDamageTests {
   @Test("a segment cut short, grown, emptied or swapped for another is named")
   func foreignSegments() throws {
     let (disk, _) = try Self.example()
-    let segments = disk.names.filter { $0.contains("/log-") }
+    let segments = disk.files(in: "log").filter { $0.contains("/log-") }
     let (first, second) = (segments[0], segments[1])
     let (one, two) = (disk.contents(first), disk.contents(second))
     for bytes in [Array(two.dropLast(512)), two + [UInt8](repeating: 0, count: 512), [], one] {
@@ -168,7 +168,7 @@ struct LogDamageTests {
 
   @Test("a log of a newer format is refused as such, not as damage")
   func newerFormat() throws {
-    let disk = MemoryFileSystem()
+    let disk = VirtualDisk()
     try openLog(on: disk).close()
     disk.mutate("log/log-0000000000000001") { bytes in
       bytes[17] = 2  // behind the record's head, the item's kind and the magic

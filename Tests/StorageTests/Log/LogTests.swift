@@ -1,3 +1,4 @@
+import Simulator
 import StreamDiffCore
 import StreamDiffStorage
 import Testing
@@ -26,7 +27,7 @@ struct LogTests {
   @Test("what was synced is there after a restart, on disk and in memory", arguments: [100, 1, 0, 3000])
   func reopen(bytes: Int) throws {
     let directory = TemporaryDirectory()
-    for fileSystem: any FileSystem in [PosixFileSystem(), MemoryFileSystem()] {
+    for fileSystem: any FileSystem in [PosixFileSystem(), VirtualDisk()] {
       let log = try openLog(directory.path + "/log", on: fileSystem)
       #expect(log.firstIndex == LogIndex(1) && log.lastIndex == .zero && log.hardState == HardState())
       let written = entries(1...200, bytes: bytes)
@@ -47,7 +48,7 @@ struct LogTests {
 
   @Test("what was gathered is read before it is written, and gone when it never was")
   func gathered() throws {
-    let disk = MemoryFileSystem()
+    let disk = VirtualDisk()
     let log = try openLog(on: disk)
     try log.append(entries(1...3))
     try log.sync()
@@ -60,7 +61,7 @@ struct LogTests {
 
   @Test("one sync serves all that was gathered; nothing gathered costs nothing")
   func groupCommit() throws {
-    let disk = MemoryFileSystem()
+    let disk = VirtualDisk()
     let log = try openLog(on: disk)
     let before = disk.syncs.count
     for index in 1...20 as ClosedRange<UInt64> { try log.append(entries(index...index)) }
@@ -72,7 +73,7 @@ struct LogTests {
 
   @Test("reads stop at their byte bound and bring at least one entry")
   func bounds() throws {
-    let log = try openLog(on: MemoryFileSystem())
+    let log = try openLog(on: VirtualDisk())
     for index in 1...40 as ClosedRange<UInt64> {
       try log.append(entries(index...index))
       if index % 3 == 0 { try log.sync() }
@@ -86,7 +87,7 @@ struct LogTests {
 
   @Test("an entry that no record takes is refused, and the log goes on")
   func tooLarge() throws {
-    let log = try openLog(on: MemoryFileSystem())
+    let log = try openLog(on: VirtualDisk())
     do {
       try log.append(entries(1...1, bytes: 12_000))
       Issue.record("taken")
@@ -113,7 +114,7 @@ struct LogTests {
 
   @Test("a newer leader's entries replace the older's, across segments and restarts", arguments: 1...60)
   func truncation(from: UInt64) throws {
-    let disk = MemoryFileSystem()
+    let disk = VirtualDisk()
     var log = try openLog(on: disk)
     for start in stride(from: 1, through: 56, by: 5) as StrideThrough<UInt64> {
       try log.append(entries(start...start + 4, bytes: 800))
@@ -136,7 +137,7 @@ struct LogTests {
 
   @Test("dropped segments come back as new ones; their former content is never read")
   func recycling() throws {
-    let disk = MemoryFileSystem()
+    let disk = VirtualDisk()
     var log = try openLog(on: disk)
     var next: UInt64 = 1
     for round in 1...12 as ClosedRange<UInt64> {
@@ -156,8 +157,8 @@ struct LogTests {
       #expect(log.term(at: LogIndex(log.firstIndex.rawValue - 1)) != nil)
     }
     #expect(log.firstIndex > LogIndex(500))
-    #expect(disk.names.count { $0.contains("/log-") } <= 2)
-    #expect(disk.names.count { $0.contains("/spare-") } <= 2)
+    #expect(disk.files(in: "log").count { $0.contains("/log-") } <= 2)
+    #expect(disk.files(in: "log").count { $0.contains("/spare-") } <= 2)
   }
 
   @Test("spare segments are prepared ahead, in the background, and found by the next process")
@@ -182,15 +183,14 @@ struct LogTests {
 
   @Test("a failed sync is final")
   func failedSync() throws {
-    let disk = MemoryFileSystem()
+    let disk = VirtualDisk()
     let log = try openLog(on: disk)
     try log.append(entries(1...1))
-    disk.fail(.logRecord)
+    disk.fail(.sync(.logRecord))
     do {
       try log.sync()
       Issue.record("synced")
     } catch { #expect(error.code == .io) }
-    disk.fail(nil)
     for attempt in 0..<3 {
       do {
         if attempt == 0 { try log.sync() } else { try log.append(entries(2...2)) }

@@ -43,7 +43,7 @@ extension StateEngine {
     for (key, value) in changes {
       if let value { batch.put(bytes(key), bytes(value)) } else { batch.delete(bytes(key)) }
     }
-    try write(batch)
+    try write(batch, .stateBatch)
   }
 }
 
@@ -96,7 +96,7 @@ struct EngineTests {
     }
     #expect(batch.byteCount >= before + 12)
     #expect(try engine.latest.get("key") == nil)
-    try engine.write(batch)
+    try engine.write(batch, .stateBatch)
     #expect(try engine.latest.get("key") == "two parts")
     #expect(try engine.cached.get("key") == "two parts")
   }
@@ -109,7 +109,7 @@ struct EngineTests {
     ]
     let batch = engine.makeBatch()
     for key in keys.reversed() { batch.put(key, key) }
-    try engine.write(batch)
+    try engine.write(batch, .stateBatch)
     for (place, start) in keys.enumerated() {
       let iterator = engine.latest.iterator()
       iterator.seek(start)

@@ -328,7 +328,7 @@ struct StateStoreTests {
         var byte: UInt8 = 0
         try withUnsafeMutableBytes(of: &byte) { _ = try file.read(into: $0, at: offset) }
         byte ^= 16
-        try withUnsafeBytes(of: byte) { try file.write($0, at: offset) }
+        try withUnsafeBytes(of: byte) { try file.write($0, at: offset, .stateBatch) }
       }
       try flip()
       do throws(StorageError) {

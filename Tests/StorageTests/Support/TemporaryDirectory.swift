@@ -32,7 +32,7 @@ func crashCopy(of state: String, as copy: String) throws(StorageError) -> String
     guard let before = manifest(), (try? files.copyItem(atPath: state, toPath: copy)) != nil,
       manifest() == before
     else { continue }
-    try PosixFileSystem().remove(copy + "/LOCK")
+    try PosixFileSystem().remove(copy + "/LOCK", .spareLeftover)
     return copy
   }
   throw StorageError(.io, path: state, "no quiet moment")

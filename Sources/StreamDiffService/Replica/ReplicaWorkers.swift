@@ -1,0 +1,162 @@
+package import Logging
+package import StreamDiffCore
+package import StreamDiffStorage
+import Synchronization
+
+/// A replica without its threads: what its workers share, and what each of them does in one step.
+/// `Replica` gives each worker a thread; a simulator calls the steps in the order that a seed says.
+package final class ReplicaWorkers: @unchecked Sendable {  // each worker is used by one thread
+  /// Only the parts that own a thread; everything else may be used from any.
+  let log: LogThread
+  let apply: ApplyThread
+  let flusher: Flusher
+  let proposals: ProposalQueue
+  let applying: ApplyQueue
+  let shared: ReplicaShared
+  let progress: ApplyProgress
+  package let store: StateStore
+  /// What opening the log had to cut.
+  package let tornTail: TornTail?
+  /// The noop of the new term: once it is applied, so is all before it.
+  package let ready: LogIndex
+  /// Locked until `close`.
+  private let directory: Mutex<DataDirectory?>
+
+  /// Opens the directory, or makes it one.
+  package init(
+    opening configuration: Replica.Configuration, preparesSpares: Bool, logger: Logger
+  ) throws(StorageError) {
+    let limits = configuration.limits
+    let directory = try DataDirectory(configuration.directory, fileSystem: configuration.fileSystem)
+    try directory.requireLog(configuration.fileSystem)
+    // The log before the state: where there is a state there has been a log.
+    let log = try WriteAheadLog(
+      opening: directory.logPath, fileSystem: configuration.fileSystem, segmentBytes: limits.segmentBytes,
+      preparesSpares: preparesSpares)
+    let store = try configuration.openState(directory.statePath)
+    try Self.check(store, against: log, directory)
+    if let tail = log.tornTail {
+      logger.notice(
+        "cut the torn end of the log, which nobody was told of",
+        metadata: ["file": "\(tail.path)", "offset": "\(tail.offset)", "bytes": "\(tail.bytes)"])
+    }
+    let raft = RaftCore(
+      id: configuration.nodeID, hardState: log.hardState,
+      lastEntry: EntryID(log.lastIndex, term: log.lastTerm), applied: store.recoveredIndex)
+
+    self.directory = Mutex(directory)
+    self.store = store
+    tornTail = log.tornTail
+    ready = log.lastIndex + 1
+    shared = ReplicaShared(raft: raft.status, logger: logger)
+    progress = ApplyProgress(applied: store.recoveredIndex)
+    proposals = ProposalQueue(limits: limits)
+    applying = ApplyQueue(limits: limits)
+    flusher = Flusher(
+      store: store, proposals: proposals, threshold: limits.unflushedBytes, shared: shared)
+    self.log = LogThread(
+      log: log, raft: raft, proposals: proposals, applying: applying, limits: limits, shared: shared)
+    apply = ApplyThread(
+      store: store, queue: applying, flusher: flusher, shared: shared, progress: progress)
+  }
+
+  /// The log must reach to what the state has, and begin no later than what it lacks.
+  private static func check(
+    _ store: StateStore, against log: WriteAheadLog, _ directory: DataDirectory
+  ) throws(StorageError) {
+    let applied = store.recoveredIndex
+    let needed = max(applied, log.hardState.commit)
+    guard log.lastIndex >= needed else {
+      throw StorageError(
+        .damaged, path: directory.logPath,
+        "the log ends at entry \(log.lastIndex.rawValue), but \(needed.rawValue) is committed: files are missing"
+      )
+    }
+    guard log.firstIndex <= applied + 1 else {
+      throw StorageError(
+        .damaged, path: directory.logPath,
+        "the log begins at \(log.firstIndex.rawValue), but the state ends at \(applied.rawValue): files are missing"
+      )
+    }
+    guard log.hardState.term >= log.lastTerm else {
+      throw StorageError(
+        .damaged, path: directory.logPath,
+        "term \(log.hardState.term.rawValue) is before the last entry's, \(log.lastTerm.rawValue)")
+    }
+  }
+
+  // MARK: Use
+
+  /// See `Replica.submit`.
+  package func submit(
+    _ command: Command, wantsView: Bool = false, completion: @escaping ProposalCompletion
+  ) throws(ReplicaError) {
+    if let failure = shared.failure { throw failure }
+    let payload = command.encode()
+    guard payload.count <= Limits.commandBytes else {
+      throw ReplicaError(
+        .tooLarge, "a command of \(payload.count) bytes; the limit is \(Limits.commandBytes)")
+    }
+    let proposal = Proposal(command: command, payload: payload, wantsView: wantsView, completion: completion)
+    do throws(ReplicaError) {
+      try proposals.append(proposal)
+    } catch {
+      shared.counters.refusedProposals.add(1)
+      throw error
+    }
+    shared.counters.proposals.add(1)
+  }
+
+  package var failure: ReplicaError? { shared.failure }
+  package var applied: LogIndex { progress.applied }
+
+  /// No more proposals are taken; the workers finish what they have and end.
+  package func finish(_ reason: ReplicaError) {
+    proposals.close(reason)
+    flusher.stop()
+  }
+
+  /// After the workers have ended: writes the state out, and lets the directory go.
+  /// - Throws: the failure that ended the replica, or the flush's.
+  package func close() throws {
+    defer { directory.withLock { $0 = nil } }
+    if let failure = shared.failure {
+      // What is applied is in the log: the state may be written or not, and is not waited for.
+      try? store.close()
+      throw failure
+    }
+    try store.close()
+  }
+
+  // MARK: Steps
+
+  package enum Step: Sendable {
+    case done
+    /// The worker has nothing to do now.
+    case idle
+    /// The worker has ended.
+    case ended
+  }
+
+  /// First of all: the log begins its term and hands over what it has beyond the state.
+  package func start() -> Step { log.start() ? .done : .ended }
+
+  /// Takes what is proposed, syncs it and hands it to the apply worker.
+  package func stepLog() -> Step {
+    guard let work = proposals.takeNow() else { return .idle }
+    return log.step(work) ? .done : .ended
+  }
+
+  /// What the log's worker does when there was nothing for a while.
+  package func idleLog() { log.idle() }
+
+  package func stepApply() -> Step {
+    guard let work = applying.takeNow() else { return .idle }
+    return apply.step(work) ? .done : .ended
+  }
+
+  package func stepFlush() -> Step {
+    guard flusher.takeNow() else { return .idle }
+    return flusher.step() ? .done : .ended
+  }
+}
