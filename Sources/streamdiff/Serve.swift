@@ -71,6 +71,26 @@ struct Serve: AsyncParsableCommand {
   }
 }
 
+/// Descriptors of the process. A state that cannot open a file has failed for good, so that connections must
+/// never take the last ones.
+private enum DescriptorLimit {
+  /// For the state's tables (512 at most), the log, and what a process has anyway.
+  private static let kept = 640
+
+  /// As many connections as `wanted`, or as the system lets this process have beside `kept` files. Raises the
+  /// soft limit to the hard one.
+  static func connections(_ wanted: Int) -> Int {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return wanted }
+    if limit.rlim_cur < limit.rlim_max {
+      limit.rlim_cur = limit.rlim_max
+      _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+      _ = getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+    return max(16, min(wanted, Int(clamping: limit.rlim_cur) - kept))
+  }
+}
+
 /// A server from its start to its graceful end.
 private struct ServerService: Service {
   let directory: String
@@ -82,6 +102,7 @@ private struct ServerService: Service {
     var configuration = ServerConfiguration(
       directory: directory, host: address.host, port: address.port, version: StreamDiff.version)
     configuration.replica.sessions = SessionExpiryPolicy(lifetime: sessions)
+    configuration.limits.connections = DescriptorLimit.connections(configuration.limits.connections)
     let server: StreamDiffServer
     do {
       server = try await StreamDiffServer.start(configuration, logger: logger)
@@ -92,6 +113,8 @@ private struct ServerService: Service {
     Output.print("ready listen=\(ServerAddress(host: server.host, port: server.port))")
     let (failures, input) = AsyncStream<String>.makeStream(bufferingPolicy: .bufferingOldest(1))
     server.replica.whenFailed { input.yield("\($0)") }
+    let keeper = Task { await MemoryKeeper.run() }
+    defer { keeper.cancel() }
     // Ends with the shutdown signal, or with the replica.
     var failure: String?
     for await reason in failures.cancelOnGracefulShutdown() {

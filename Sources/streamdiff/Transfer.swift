@@ -4,6 +4,9 @@ import StreamDiffService
 /// A session that is taken up again when it breaks off: what is acknowledged stays, the two sides compare
 /// anew, and only what is still missing travels.
 struct Transfer {
+  /// Without a byte from the server for so long, no attempt follows: it accepts connections and says nothing.
+  private static let patience = Duration.seconds(30)
+
   let server: ServerOptions
   private(set) var bytesSent: UInt64 = 0
   private(set) var bytesReceived: UInt64 = 0
@@ -18,6 +21,8 @@ struct Transfer {
   ) async throws -> Value {
     var retries = RetryPolicy()
     var client: StreamDiffClient? = try await server.connect()
+    let clock = ContinuousClock()
+    var heard = clock.now
     while true {
       do {
         let connected: StreamDiffClient
@@ -27,10 +32,14 @@ struct Transfer {
         await leave(connected)
         return value
       } catch {
+        let before = bytesReceived
         if let client { await leave(client) }
         client = nil
+        if bytesReceived > before { heard = clock.now }
         let failure = ClientFailure(error)
-        guard failure.isTransient, let wait = retries.failed(progress: course?.progress ?? 0) else {
+        guard failure.isTransient, clock.now - heard < Self.patience,
+          let wait = retries.failed(progress: course?.progress ?? 0)
+        else {
           throw failure
         }
         if server.json == false, Output.isTerminal { Output.complain("\(failure.detail); trying again") }

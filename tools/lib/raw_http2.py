@@ -13,6 +13,7 @@ import h2.events
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 2, 3, 4, 6, 7, 8, 9
 END_STREAM, END_HEADERS, ACK = 1, 4, 1
+INITIAL_WINDOW_SIZE = 4
 PROTOCOL_ERROR, ENHANCE_YOUR_CALM = 1, 11
 PUT, GET, SCAN = (f"/streamdiff.v1.KeyValue/{name}" for name in ("Put", "Get", "Scan"))
 SYNC = "/streamdiff.v1.StreamDiff/Sync"
@@ -153,8 +154,8 @@ class Peer:
         self.link = dial(server, receive_buffer, timeout)
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(
             client_side=True, validate_outbound_headers=False, normalize_outbound_headers=False, header_encoding="utf-8"))
-        self.h2.local_settings.initial_window_size = window
         self.h2.initiate_connection()
+        self.h2.update_settings({INITIAL_WINDOW_SIZE: window})
         self.heads, self.bodies, self.resets, self.ended = {}, {}, {}, set()
         self.goaway = None
         self.closed = False
@@ -250,3 +251,61 @@ class Peer:
 
     def __exit__(self, *_):
         self.close()
+
+
+class StillServer:
+    """A server for one client: it takes a Sync call's hello, answers when told to, and reads no more after that."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(60)
+        self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        self.link = None
+
+    def await_hello(self):
+        """Until the client's first message has come."""
+        self.link, _ = self.listener.accept()
+        self.link.settimeout(60)
+        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
+        self.h2.initiate_connection()
+        self.h2.update_settings({INITIAL_WINDOW_SIZE: 64 << 20})
+        self.h2.increment_flow_control_window(64 << 20)
+        self.link.sendall(self.h2.data_to_send())
+        while True:
+            for event in self.h2.receive_data(self.link.recv(1 << 16)):
+                if isinstance(event, h2.events.DataReceived):
+                    self.stream = event.stream_id
+                    self.link.sendall(self.h2.data_to_send())
+                    return
+            self.link.sendall(self.h2.data_to_send())
+
+    def say_hello(self):
+        self.h2.send_headers(self.stream, [(":status", "200"), ("content-type", "application/grpc")])
+        self.h2.send_data(self.stream, message(hello(2, root=EMPTY_ROOT, credit=64 << 20)))
+        self.link.sendall(self.h2.data_to_send())
+
+    def take(self, count):
+        """Reads `count` bytes more of the socket, and gives credit for them."""
+        while count > 0:
+            data = self.link.recv(min(count, 1 << 16))
+            count -= len(data)
+            for event in self.h2.receive_data(data):
+                if isinstance(event, h2.events.DataReceived) and event.flow_controlled_length:
+                    self.h2.acknowledge_received_data(event.flow_controlled_length, self.stream)
+            self.link.sendall(self.h2.data_to_send())
+
+    def has_data(self):
+        """Whether something waits to be read, and is left there."""
+        self.link.settimeout(0)
+        try:
+            return len(self.link.recv(1, socket.MSG_PEEK)) > 0
+        except BlockingIOError:
+            return False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for each in (self.link, self.listener):
+            if each:
+                each.close()

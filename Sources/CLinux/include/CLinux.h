@@ -14,6 +14,15 @@ static inline int streamdiff_set_thread_name(const char *name) { return prctl(PR
 
 #include <malloc.h>
 
+// Bytes that the heap has lent out: mallinfo2(3).
+static inline size_t streamdiff_heap_in_use(void) {
+  struct mallinfo2 info = mallinfo2();
+  return info.uordblks + info.hblkhd;
+}
+
+// Gives whole free pages of the heap back to the system, wherever they lie: malloc_trim(3).
+static inline void streamdiff_give_back_heap(void) { malloc_trim(0); }
+
 // Buffers of a message or a batch stay in the heap instead of being mapped, zeroed by the kernel and unmapped each time:
 // mallopt(3). At most `keep` free bytes at the heap's end are kept.
 static inline void streamdiff_keep_large_buffers(int largest, int keep) {

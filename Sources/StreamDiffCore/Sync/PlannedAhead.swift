@@ -8,7 +8,7 @@ struct PlannedAhead: Sendable {
   private(set) var totalTaken: UInt64 = 0
 
   /// Whether another window may be planned on top.
-  var hasRoom: Bool { entries <= SyncLimits.windowEntries && keyBytes <= SyncLimits.windowKeyBytes }
+  var hasRoom: Bool { entries <= SyncLimits.plannedRoom && keyBytes <= SyncLimits.windowKeyBytes }
 
   mutating func planned(_ operations: [PlannedOperation]) {
     let bytes = operations.reduce(0) { $0 + $1.key.count }

@@ -22,8 +22,11 @@ public enum SyncLimits {
   public static let keyBytesPerMessage = 256 << 10
   /// Entries that a sender compares at a time, and plans before it looks how many were taken.
   public static let windowEntries = 8 << 10
-  /// Entries planned and not yet taken by the edge, a window on top of a window.
-  public static let plannedEntries = 2 * windowEntries
+  /// Entries planned and not yet taken by the edge on top of which more is planned: a few batches, so that the
+  /// edge does not wait.
+  public static let plannedRoom = 2 << 10
+  /// Entries planned and not yet taken by the edge: a window on top of those.
+  public static let plannedEntries = windowEntries + plannedRoom
   /// Key bytes of the above: windows shrink when keys are long.
   public static let windowKeyBytes = 2 << 20
   /// Records of one answer to `readRecords`: a page that costs a reader a millisecond or two.

@@ -14,7 +14,8 @@ class HTTP2Connection: ChannelInboundHandler {
 
   /// How long a peer has to close its side after we have closed ours.
   private static let linger = TimeAmount.seconds(1)
-  private static let outputBytes = 1 << 20
+  /// Of one write to the socket.
+  private static let outputBytes = 128 << 10
 
   let session: HTTP2Session
   let limits: RPCLimits

@@ -37,8 +37,9 @@ public struct RPCLimits: Sendable {
 
   // MARK: What it does not read
 
-  /// Unsent bytes of a stream from which `send` waits: enough that the loop always finds some.
-  public var sendQueueBytes = 256 << 10
+  /// Unsent bytes of a stream from which `send` waits, on the way to the loop and once more there: enough that
+  /// the loop always finds some.
+  public var sendQueueBytes = 128 << 10
   /// Unsent bytes of a connection from which streams with some wait, and unary calls are not begun.
   public var connectionSendBytes = 1 << 20
   /// Lookups of a connection that are begun and not answered: each may become an answer of 1 MiB.
@@ -58,6 +59,8 @@ public struct RPCLimits: Sendable {
   public var messageBytesPerSecond = 4 << 10
   /// An answer of which not a byte could leave for so long is not read: its call is reset.
   public var unreadTimeout = TimeAmount.seconds(60)
+  /// How often open calls are looked at for that: a fraction of the times above.
+  public var lookInterval = TimeAmount.seconds(5)
   /// A socket that took no byte for so long, while some wait: the peer sends and never reads.
   public var blockedTimeout = TimeAmount.minutes(5)
   /// Without any call for so long, a connection is closed.

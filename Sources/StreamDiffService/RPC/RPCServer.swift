@@ -35,7 +35,8 @@ public final class RPCServer: Sendable {
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
       .childChannelOption(.writeBufferWaterMark, value: .forConnections)
-      .childChannelOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator.forConnections)
+      .childChannelOption(.recvAllocator, value: FreshRecvAllocator())
+      .childChannelOption(.maxMessagesPerRead, value: 1)
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
           // TLS, where it is wanted, stands before this handler.
@@ -74,8 +75,27 @@ public final class RPCServer: Sendable {
 }
 
 extension ChannelOptions.Types.WriteBufferWaterMark {
-  /// One output of a session may wait in the channel while the next is made.
-  static let forConnections = Self(low: 256 << 10, high: 1 << 20)
+  /// One output of a session may wait in the channel while the next is made. (The kernel's buffer is beside it.)
+  static let forConnections = Self(low: 64 << 10, high: 128 << 10)
+}
+
+/// A buffer of fitting size for each read. A channel that reuses its buffers keeps up to four of them, the size of
+/// its busiest moment, for as long as it is open: a MiB for a connection that then says nothing.
+///
+/// NIO keeps the first buffer, and with one read at a time none after it, as long as the next "may grow".
+struct FreshRecvAllocator: RecvByteBufferAllocator {
+  private var sizes = AdaptiveRecvByteBufferAllocator.forConnections
+  private var isFirst = true
+
+  func buffer(allocator: ByteBufferAllocator) -> ByteBuffer {
+    isFirst ? allocator.buffer(capacity: 1 << 10) : sizes.buffer(allocator: allocator)
+  }
+
+  mutating func record(actualReadBytes: Int) -> Bool {
+    isFirst = false
+    _ = sizes.record(actualReadBytes: actualReadBytes)
+    return true
+  }
 }
 
 extension AdaptiveRecvByteBufferAllocator {

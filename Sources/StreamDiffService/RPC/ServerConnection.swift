@@ -212,12 +212,9 @@ final class ServerConnection: HTTP2Connection {
       }
     calls[stream] = ServerCall(
       stream: stream, head: head, deadline: deadline, kind: kind, messageBytes: limits.messageBytes, now: now)
-    let look = now + Self.lookInterval
+    let look = now + limits.lookInterval
     watchDeadline(deadline.map { min($0, look) } ?? look)
   }
-
-  /// How often open calls are looked at: a fraction of every time limit.
-  private static let lookInterval = TimeAmount.seconds(5)
 
   /// The handler's task is not awaited here, where nothing may wait: the call cancels it, and the server's
   /// drain waits until it has returned.
@@ -362,7 +359,7 @@ final class ServerConnection: HTTP2Connection {
     var next = NIODeadline.distantFuture
     for call in calls.values {
       look(at: call, now: now)
-      next = min(next, now + Self.lookInterval)
+      next = min(next, now + limits.lookInterval)
       guard let deadline = call.deadline else { continue }
       if deadline > now {
         next = min(next, deadline)

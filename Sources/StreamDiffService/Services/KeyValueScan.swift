@@ -20,8 +20,13 @@ extension KeyValueService {
       guard request.prefix.count <= Limits.keyBytes, request.after.count <= Limits.keyBytes else {
         throw GRPCStatus(.invalidArgument, "prefix and after are keys of at most \(Limits.keyBytes) bytes")
       }
-      let view = try await replica.pool.run { try replica.view() }
-      try await sendPages(of: view, keyspace, request, to: stream)
+      let activity = CallActivity()
+      let tooLong = GRPCStatus(
+        .deadlineExceeded, "no page could leave for \(SessionLimits.scanPage): scan again after the last key")
+      try await activity.run(limit: SessionLimits.scanPage, tooLong: tooLong) {
+        let view = try await replica.pool.run { try replica.view() }
+        try await sendPages(of: view, keyspace, request, to: stream, activity)
+      }
       counters.scan.add(1)
     } catch {
       throw GRPCStatus(mapping: error)
@@ -29,7 +34,8 @@ extension KeyValueService {
   }
 
   private func sendPages(
-    of view: StateView, _ keyspace: KeyspaceName, _ request: ScanRequest, to stream: ServerStream
+    of view: StateView, _ keyspace: KeyspaceName, _ request: ScanRequest, to stream: ServerStream,
+    _ activity: CallActivity
   ) async throws {
     guard let record = view.keyspace(named: keyspace) else {
       return try await stream.send(ScanResponse(entries: [], index: view.index, kind: nil).encode())
@@ -54,6 +60,7 @@ extension KeyValueService {
         ScanResponse.Entry(key: $0.key, value: request.keysOnly ? [] : $0.value)
       }
       try await stream.send(ScanResponse(entries: entries, index: view.index, kind: record.kind).encode())
+      activity.touch()
       if page.isLast { return }
     }
     if isFirst {

@@ -20,13 +20,16 @@ public struct SyncService: Sendable {
     do {
       let opening = try await Self.hello(stream)
       let meter = SyncMeter()
+      let activity = CallActivity()
       let number = try registry.add(
-        peer: stream.peer, keyspace: opening.keyspace, isSending: opening.role == .receiver, meter: meter)
+        peer: stream.peer, keyspace: opening.keyspace, isSending: opening.role == .receiver, meter: meter,
+        activity: activity)
       defer { registry.remove(number) }
-      let newer = opening.isCompareOnly ? nil : opening.session.map { registry.begin($0, number) }
+      if let session = opening.session, !opening.isCompareOnly { registry.begin(session, number) }
       if let failure = replica.failure { throw failure }
-      let transport = ServerSyncTransport(stream)
-      try await Self.whileActive(transport, until: newer) {
+      let transport = ServerSyncTransport(stream, activity: activity)
+      let tooLong = GRPCStatus(.deadlineExceeded, "no message for \(SessionLimits.idle)")
+      try await activity.run(limit: SessionLimits.idle, tooLong: tooLong) {
         switch opening.role {
         case .sender: try await receive(opening, transport, meter)
         case .receiver: try await send(opening, transport, meter)
@@ -34,36 +37,6 @@ public struct SyncService: Sendable {
       }
     } catch {
       throw RPCError(mapping: error)
-    }
-  }
-
-  /// Ends a session in which no message went either way for so long: it holds buffers and a view.
-  private static let idleLimit = Duration.seconds(600)
-
-  /// - Parameter newer: ends when the session goes on over another connection.
-  private static func whileActive(
-    _ transport: ServerSyncTransport, until newer: AsyncStream<Never>?,
-    _ run: @escaping @Sendable () async throws -> Void
-  ) async throws {
-    try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { try await run() }
-      if let newer {
-        group.addTask {
-          for await _ in newer {}
-          try Task.checkCancellation()
-          throw SyncError(StateMachine.Refusal.superseded)
-        }
-      }
-      group.addTask {
-        var seen = UInt64.max
-        while transport.messages.value != seen {
-          seen = transport.messages.value
-          try await Task.sleep(for: idleLimit)
-        }
-        throw GRPCStatus(.deadlineExceeded, "no message for \(idleLimit)")
-      }
-      defer { group.cancelAll() }
-      try await group.next()
     }
   }
 

@@ -56,8 +56,8 @@ final class Handoff<Element: Sendable>: Sendable {
     taker?.resume()
   }
 
-  /// With one putter, room stays until it puts.
-  private func waitForRoom() async {
+  /// With one putter, room stays until it puts: what is made only then never waits beside a full queue.
+  func waitForRoom() async {
     await withCheckedContinuation { continuation in
       let isFree = state.withLock { state in
         if state.isFinished || state.elements.count < capacity { return true }

@@ -5,9 +5,6 @@ import Synchronization
 /// Drives a `SyncReceiver`: one task takes messages in, decodes chunks and hands their operations to the
 /// sink; one sends. A sink without room holds the first one up, and so the sender.
 final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable {
-  /// Messages that wait to be sent, acknowledgements apart.
-  private static var queuedMessages: Int { 4 }
-
   private struct State {
     var machine: SyncReceiver
     var content: any SyncContent
@@ -152,7 +149,7 @@ final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable 
   // MARK: Out
 
   private func enqueue(_ message: SyncMessage) async throws {
-    try await wait { $0.outgoing.count < Self.queuedMessages }
+    try await wait { $0.outgoing.count < SessionLimits.receiverMessages }
     wake { $0.outgoing.append(message) }
   }
 

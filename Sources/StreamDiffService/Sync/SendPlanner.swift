@@ -102,6 +102,7 @@ struct SendPlanner<Source: SyncSource>: Sendable {
       let end = Self.batchEnd(operations, from: start)
       let batch = operations[start..<end].map(\.operation)
       let due = operations[start..<end].count { $0.isDue }
+      await batches.waitForRoom()
       let (source, overwrites) = (source, options.overwrites)
       let encoded = try await pool.run {
         try EncodedOperations(reading: batch, from: source, overwrites: overwrites)
@@ -111,14 +112,14 @@ struct SendPlanner<Source: SyncSource>: Sendable {
     }
   }
 
-  /// About 1 MiB of keys and values, or one larger operation, and at most 4096 operations.
+  /// - Returns: the end of the next batch, of one operation at least.
   private static func batchEnd(
     _ operations: [(operation: PlannedOperation, isDue: Bool)], from start: Int
   ) -> Int {
     var (end, bytes) = (start, 0)
-    while end < operations.count, end - start < 4096 {
+    while end < operations.count, end - start < SessionLimits.batchOperations {
       bytes += operations[end].operation.bytes
-      if end > start, bytes > 1 << 20 { break }
+      if end > start, bytes > SessionLimits.batchBytes { break }
       end += 1
     }
     return end

@@ -49,7 +49,7 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
       keyspace: options.keyspace, kind: options.kind, session: options.session, tree: source.tree)
     configuration.index = source.index
     configuration.isCompareOnly = options.isCompareOnly
-    let batches = Handoff<SendBatch>(capacity: 2)
+    let batches = Handoff<SendBatch>(capacity: SessionLimits.waitingBatches)
     let planner = SendPlanner(source: source, options: options, pool: pool, batches: batches)
     self.init(configuration, transport, options, pool, batches) { request in
       try source.answer(request)
@@ -66,7 +66,7 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
   ) {
     let configuration = SyncSender.Configuration(
       keyspace: options.keyspace, kind: options.kind, session: options.session, tree: nil)
-    let batches = Handoff<SendBatch>(capacity: 2)
+    let batches = Handoff<SendBatch>(capacity: SessionLimits.waitingBatches)
     let feed = OperationFeed(source: operations, batches: batches)
     self.init(configuration, transport, options, pool, batches) { _ in
       preconditionFailure("nothing is compared")
@@ -242,11 +242,13 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
   // MARK: Chunks out
 
   private func sendBatches() async throws {
-    guard var batch = await batches.take() else { return }
+    var batch = await batches.take()
+    if batch == nil { return }
     var writer = try ChunkWriter(
       firstOrdinal: state.withLock { $0.machine.firstOrdinal }, lastSequence: options.course.lastSequence)
-    while true {
-      switch batch {
+    // Taken out: what the writer has is not kept a second time while its chunks wait for credit.
+    while let present = batch.take() {
+      switch present {
       case .operations(let operations, let taken):
         try writer.append(operations)
         options.meter.operations.add(operations.count)
@@ -260,8 +262,7 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
           if chunk.isLast { break }
         }
       }
-      guard let next = await batches.take() else { return }
-      batch = next
+      batch = await batches.take()
     }
   }
 

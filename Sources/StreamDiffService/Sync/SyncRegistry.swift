@@ -4,17 +4,14 @@ import Synchronization
 
 /// The sessions that a server has open, for `Group.Status`, and their bound.
 public final class SyncRegistry: Sendable {
-  /// Each session holds some MiB of buffers and, as a receiver, a view of the state.
-  public static let maximumSessions = 64
-
   private struct Session {
     var peer: String
     var keyspace: KeyspaceName
     var isSending: Bool
     var meter: SyncMeter
-    /// Of a sender that brings operations; the stream ends when a newer connection brings them.
+    var activity: CallActivity
+    /// Of a sender that brings operations.
     var id: SessionID?
-    var superseded: AsyncStream<Never>.Continuation?
   }
 
   private struct State {
@@ -26,34 +23,45 @@ public final class SyncRegistry: Sendable {
 
   public init() {}
 
-  /// - Throws: RESOURCE_EXHAUSTED when too many are open.
-  func add(peer: String, keyspace: KeyspaceName, isSending: Bool, meter: SyncMeter) throws(GRPCStatus)
-    -> UInt64
-  {
+  /// A session more than there may be ends the one that has been idle for the longest.
+  /// - Throws: RESOURCE_EXHAUSTED when too many are open, and none is idle.
+  func add(
+    peer: String, keyspace: KeyspaceName, isSending: Bool, meter: SyncMeter, activity: CallActivity
+  ) throws(GRPCStatus) -> UInt64 {
     let number: UInt64? = state.withLock { state in
-      guard state.sessions.count < Self.maximumSessions else { return nil }
+      if state.sessions.count >= SessionLimits.sessions {
+        let idle = state.sessions.lazy.map { (id: $0.key, idle: $0.value.activity.idle) }
+        guard let victim = Self.victim(among: idle) else { return nil }
+        let reason = "the session was idle, and others wait: begin again"
+        state.sessions.removeValue(forKey: victim)?.activity.end(GRPCStatus(.unavailable, reason))
+      }
       state.next += 1
-      state.sessions[state.next] = Session(peer: peer, keyspace: keyspace, isSending: isSending, meter: meter)
+      state.sessions[state.next] = Session(
+        peer: peer, keyspace: keyspace, isSending: isSending, meter: meter, activity: activity)
       return state.next
     }
     guard let number else {
-      throw GRPCStatus(.resourceExhausted, "\(Self.maximumSessions) sync sessions are open: try again later")
+      throw GRPCStatus(
+        .resourceExhausted, "\(SessionLimits.sessions) sync sessions are open: try again later")
     }
     return number
   }
 
   /// Ends the older streams of a session: what they still bring is refused anyway.
-  /// - Returns: a stream that ends when this one is superseded likewise.
-  func begin(_ id: SessionID, _ number: UInt64) -> AsyncStream<Never> {
-    let (stream, input) = AsyncStream<Never>.makeStream()
+  func begin(_ id: SessionID, _ number: UInt64) {
     let older = state.withLock { state in
-      let older = state.sessions.values.compactMap { $0.id == id ? $0.superseded : nil }
+      let older = state.sessions.values.compactMap { $0.id == id ? $0.activity : nil }
       state.sessions[number]?.id = id
-      state.sessions[number]?.superseded = input
       return older
     }
-    for each in older { each.finish() }
-    return stream
+    for each in older { each.end(SyncError(StateMachine.Refusal.superseded)) }
+  }
+
+  /// Who gives way: the longest idle, if for `idleGrace` at least.
+  public static func victim(among sessions: some Sequence<(id: UInt64, idle: Duration)>) -> UInt64? {
+    sessions.max { ($0.idle, $1.id) < ($1.idle, $0.id) }.flatMap {
+      $0.idle >= SessionLimits.idleGrace ? $0.id : nil
+    }
   }
 
   func remove(_ number: UInt64) { state.withLock { $0.sessions[number] = nil } }

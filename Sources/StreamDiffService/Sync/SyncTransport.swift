@@ -18,25 +18,27 @@ public protocol SyncTransport: Sendable {
 }
 
 /// The server's end of a `Sync` call.
-public struct ServerSyncTransport: SyncTransport {
+struct ServerSyncTransport: SyncTransport {
   private let stream: ServerStream
-  /// Messages that went either way.
-  let messages = Count()
+  private let activity: CallActivity
 
-  public init(_ stream: ServerStream) { self.stream = stream }
-
-  public func send(_ message: SyncMessage) async throws {
-    try await stream.send(message.encode())
-    messages.add(1)
+  /// - Parameter activity: touched by each message, either way.
+  init(_ stream: ServerStream, activity: CallActivity) {
+    (self.stream, self.activity) = (stream, activity)
   }
 
-  public func receive() async throws -> SyncMessage? {
+  func send(_ message: SyncMessage) async throws {
+    try await stream.send(message.encode())
+    activity.touch()
+  }
+
+  func receive() async throws -> SyncMessage? {
     guard let bytes = try await stream.next() else { return nil }
-    messages.add(1)
+    activity.touch()
     return try SyncMessage(arriving: bytes)
   }
 
-  public func finish() async throws -> Bool { false }
+  func finish() async throws -> Bool { false }
 }
 
 /// The client's end of a `Sync` call.

@@ -97,6 +97,20 @@ struct ChunkTests {
     #expect(try reader.receive(chunk).isEmpty)
   }
 
+  @Test("a chunk that brings nothing and ends nothing is a violation")
+  func emptyChunk() throws {
+    var header = ChunkHeader(firstOrdinal: Ordinal(1), plainLength: 0, plainCRC: .empty, wireCRC: .empty)
+    var chunk = Chunk(header: header, sequence: 1, isLast: false, payload: [])
+    header.wireCRC = chunk.computedWireCRC
+    chunk.header = header
+    var reader = try ChunkReader()
+    #expect {
+      try reader.receive(chunk)
+    } throws: {
+      ($0 as? SyncError)?.code == .protocolViolation
+    }
+  }
+
   @Test("operations of full size come through in chunks of full size, in runs that fit a log entry")
   func largest() throws {
     var writer = try ChunkWriter()

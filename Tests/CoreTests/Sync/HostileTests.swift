@@ -145,6 +145,35 @@ struct HostileTests {
     }
   }
 
+  @Test("the same question over and over ends the session, a comparison of everything does not")
+  func repeatedQuestions() throws {
+    var receiver = try Self.receiver()
+    var asked: UInt64 = 0
+    #expect {
+      while asked < 1_000_000 {
+        asked += 1
+        _ = try receiver.receive(Self.expand(asked, release: asked > 1 ? [asked - 1] : []))
+      }
+    } throws: {
+      ($0 as? SyncError)?.code == .limit
+    }
+    #expect(asked > 4 * 2000 && asked < 100_000, "\(asked)")
+  }
+
+  @Test("a session has so many patches as it has rounds")
+  func repeatedPatches() throws {
+    var receiver = try Self.receiver()
+    for patch in 1...SyncLimits.rounds {
+      #expect(try receiver.receive(Self.chunk(isLast: true)) == [.seal])
+      _ = receiver.sealed(tree: Self.tree, index: LogIndex(UInt64(patch)), salt: 1)
+    }
+    #expect {
+      try receiver.receive(Self.chunk(isLast: true))
+    } throws: {
+      ($0 as? SyncError)?.code == .limit
+    }
+  }
+
   @Test("what a sender may make a receiver keep is bounded")
   func bounds() throws {
     let large = Content.numbered(0..<40_000) { _ in [] }.tree

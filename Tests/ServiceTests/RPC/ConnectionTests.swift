@@ -274,6 +274,93 @@ import Testing
     }
   }
 
+  @Test("a silent connection gives way to a new one")
+  func silentGivesWay() async throws {
+    var limits = RPCLimits()
+    limits.connections = 2
+    try await withRPC(Self.methods, limits: limits) { server, client in
+      expect(try await client.unary("/test.Test/Echo", text("first")), is: text("first"))
+      let silent = try await RawPeer(to: server)
+      await silent.send("PRI * HT")
+      let second = try await RPCClient.connect(host: server.host, port: server.port)
+      expect(try await second.unary("/test.Test/Echo", text("second")), is: text("second"))
+      #expect(await silent.untilClosed() == [])
+      #expect(server.counters().connectionsEvicted == 1)
+      expect(try await client.unary("/test.Test/Echo", text("still")), is: text("still"))
+      await second.close()
+    }
+  }
+
+  @Test("one that has had no call for a while gives way too, and is told so")
+  func idleGivesWay() async throws {
+    var limits = RPCLimits()
+    limits.connections = 1
+    limits.idleGrace = .zero
+    try await withRPC(Self.methods, limits: limits) { server, client in
+      expect(try await client.unary("/test.Test/Echo", text("first")), is: text("first"))
+      let second = try await RPCClient.connect(host: server.host, port: server.port)
+      let call = try await second.open("/test.Test/EchoStream")
+      try await call.send(text("second"))
+      expect(try await call.next(), is: text("second"))
+      // A call is open there: nobody else gives way.
+      let third = try await RPCClient.connect(host: server.host, port: server.port)
+      await expectUnreachable { _ = try await third.unary("/test.Test/Echo", ByteBuffer()) }
+      await expectUnreachable { _ = try await client.unary("/test.Test/Echo", ByteBuffer()) }
+      await third.close()
+      call.halfClose()
+      #expect(try await call.next() == nil)
+      await second.close()
+    }
+  }
+
+  @Test("resets beyond an honest rate end the connection, and so do frames of nothing")
+  func floods() async throws {
+    var limits = RPCLimits()
+    (limits.resetBurst, limits.idleFrameBurst) = (100, 100)
+    (limits.resetsPerSecond, limits.idleFramesPerSecond) = (0, 0)
+    let ping = Frame(type: Frame.pingType, payload: Array(repeating: 0, count: 8)).bytes
+    let update = Frame(type: 8, payload: [0, 0, 0, 1]).bytes
+    for flood in [ping, update, Frame.settings.bytes] {
+      try await withRPC(Self.methods, limits: limits) { server, _ in
+        let peer = try await RawPeer(to: server)
+        await peer.send(
+          Frame.preface + Frame.settings.bytes + Array(repeatElement(flood, count: 200).joined()))
+        #expect(Frame.goAways(in: await peer.untilClosed()) == [.enhanceYourCalm])
+        await Self.serves(server)
+      }
+    }
+  }
+
+  @Test("a request that never comes whole, and an answer that is never read, end their call")
+  func noPart() async throws {
+    var limits = RPCLimits()
+    limits.lookInterval = .milliseconds(10)
+    limits.messageTimeout = .milliseconds(50)
+    try await withRPC(Self.methods, limits: limits) { server, _ in
+      for body in [[], [0, 0, 0, 0, 9, 1]] as [[UInt8]] {
+        let slow = try await RawRequest.send(
+          RawRequest.grpc("/test.Test/Echo"), body: body, endStream: false, to: server)
+        #expect(slow["grpc-status"] == "4", "\(slow)")
+      }
+      #expect(server.counters().callsCut == 2)
+    }
+    limits = RPCLimits()
+    limits.lookInterval = .milliseconds(10)
+    limits.unreadTimeout = .milliseconds(50)
+    var narrow = RPCLimits()
+    narrow.streamWindow = 100
+    narrow.messageBytes = 100
+    try await withRPC(Self.methods, limits: limits, clientLimits: narrow) { server, client in
+      let call = try await client.open("/test.Test/EchoStream")
+      // Answers that fill the window, of which none is taken.
+      for _ in 0..<100 { try await call.send(pattern(90)) }
+      while server.counters().callsCut == 0 { try await Task.sleep(for: .milliseconds(5)) }
+      let cut = await failure { while try await call.next() != nil {} }
+      #expect(cut?.status.code == .cancelled, "\(cut as Any)")
+      #expect(server.counters().callsCut == 1)
+    }
+  }
+
   // MARK: Ends
 
   @Test("draining lets open calls end, refuses new ones, and returns when all is closed")
