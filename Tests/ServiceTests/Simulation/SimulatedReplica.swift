@@ -24,7 +24,10 @@ struct SimulatedReplica {
   /// Every entry that the log may hold, in order, and what a replica must hold after each.
   private var entries: [Command] = []
   private var models = [ModelState()]
-  private var outcomes: [StateMachine.Outcome] = []
+  private var outcomes: [ModelState.Answer] = []
+  /// Of the group, as commands carry it.
+  private var clock = GroupTime.zero
+  private let sessions = (1...4).map { SessionID(high: 0, low: $0) }
   /// Submitted and not taken by the log's worker.
   private var waiting: [Command] = []
   /// Applied by somebody, or acknowledged: may never be gone.
@@ -109,7 +112,7 @@ struct SimulatedReplica {
   private mutating func append(_ commands: [Command]) {
     for command in commands {
       var model = models[models.count - 1]
-      outcomes.append(model.apply(command))
+      outcomes.append(model.apply(command, at: LogIndex(UInt64(models.count))))
       entries.append(command)
       models.append(model)
     }
@@ -169,7 +172,7 @@ struct SimulatedReplica {
       switch answer {
       case .success(let applied):
         let place = Int(applied.index.rawValue) - 1
-        guard outcomes.indices.contains(place), applied.outcome == outcomes[place] else {
+        guard outcomes.indices.contains(place), outcomes[place].matches(applied.outcome) else {
           throw Broken("entry \(applied.index.rawValue) was answered \(applied.outcome)")
         }
         if let view = applied.view { try check(view, at: applied.index) }
@@ -179,6 +182,7 @@ struct SimulatedReplica {
       }
     }
     promised = max(promised, workers.applied)
+    try checkSessions(of: workers.store, at: workers.store.appliedIndex)
   }
 
   /// A worker has ended: nothing is served from here on.
@@ -257,6 +261,21 @@ struct SimulatedReplica {
       throw Broken("the state is at \(store.recoveredIndex.rawValue), the log had \(entries.count) entries")
     }
     try check(store.view(), at: store.recoveredIndex)
+    try checkSessions(of: store, at: store.recoveredIndex)
+  }
+
+  private func checkSessions(of store: StateStore, at index: LogIndex) throws {
+    let model = models[Int(index.rawValue)].sessions
+    guard store.sessions == model.table else { throw Broken("session table at \(index.rawValue)") }
+    do {
+      for id in sessions {
+        guard try store.session(id) == model.records[id] else {
+          throw Broken("session \(id) at \(index.rawValue)")
+        }
+      }
+      let oldest = model.records.values.map(\.used).min { $0.index < $1.index }
+      guard try store.oldestSessions().oldest == oldest else { throw Broken("uses at \(index.rawValue)") }
+    } catch let error as StorageError where error.code == .closed {}
   }
 
   private func check(_ view: StateView, at index: LogIndex) throws {
@@ -303,8 +322,20 @@ struct SimulatedReplica {
 
   private mutating func command() throws -> Command {
     let name = names[.random(in: 0..<names.count, using: &random)]
-    switch Int.random(in: 0..<12, using: &random) {
+    clock = clock + .milliseconds(Int.random(in: 0...60, using: &random))
+    let session = sessions[.random(in: 0..<sessions.count, using: &random)]
+    let known = models[models.count - 1].sessions.records[session]
+    switch Int.random(in: 0..<18, using: &random) {
     case 0: return .seal(name)
+    case 2:
+      let opening = SessionOpening(session, resumes: Bool.random(using: &random))
+      return .openSession(opening).stamped(at: clock)
+    case 3:
+      return .expireSessions(
+        SessionExpiry(
+          now: clock, idleSince: clock - .milliseconds(900),
+          usedBefore: LogIndex(UInt64(entries.count + Int.random(in: 0...3, using: &random))),
+          forgetBefore: clock - .milliseconds(1800)))
     case 1: return .createKeyspace(name, Bool.random(using: &random) ? .plain : .directory)
     default: break
     }
@@ -324,7 +355,17 @@ struct SimulatedReplica {
       operations.append(
         Operation(key: key, expectation: expectation, change: isPut ? .put(value: value) : .delete))
     }
+    let encoded = try EncodedOperations(operations)
+    guard Int.random(in: 0..<5, using: &random) < 3 else {
+      return .operations(OperationBatch(keyspace: name, kind: .plain, operations: encoded))
+    }
+    // What was sent before, in part or all of it; what comes next; or, rarely, what comes too early.
+    let next = (known?.lastOrdinal.rawValue ?? 0) + 2
+    let first = max(1, next - min(next, UInt64.random(in: 0...5, using: &random)))
     return .operations(
-      OperationBatch(keyspace: name, kind: .plain, operations: try EncodedOperations(operations)))
+      OperationBatch(
+        keyspace: name, kind: .plain, session: session, firstOrdinal: Ordinal(first),
+        fence: known?.fence ?? .zero, operations: encoded)
+    ).stamped(at: clock)
   }
 }
