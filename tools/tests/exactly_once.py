@@ -14,7 +14,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from cutting_proxy import CuttingProxy
-from streamdiff_tools import Server, keyspace, main, ndjson, require, run, run_json, scratch, status
+from streamdiff_tools import Server, keyspace, main, require, run, run_json, scratch, status
 from sync_client import Counters, SyncClient, generate_stubs, root_of
 
 
@@ -80,7 +80,11 @@ def killed_counters(server, options):
 def cut_push(server, options, work):
     where = f"seed {options.seed}, {options.cuts} cuts of a push"
     source = work / "source.ndjson"
-    ndjson(source, options.cuts * 2000, options.seed)
+    # Values that do not shrink much: many bytes for few entries, since each connection compares anew.
+    values = random.Random(options.seed)
+    with open(source, "w") as out:
+        for number in range(options.cuts * 75):
+            out.write(json.dumps({"key": f"user/{number:06d}", "value": values.randbytes(1000).hex()}) + "\n")
     whole = run_json("push", source, "--keyspace", "whole", server=server)
     before = status(server)["counters"]
     proxy = CuttingProxy(server.address, options.seed, options.cuts, 500, 100_000, 50_000)
