@@ -7,7 +7,9 @@ at log index i (PutResponse.index), and let SOURCE say S of k (a value, or its a
 
   - W; and then W came after the index at which the push says how things are (`index`), or the push ended with
     1 and lists k;
-  - or S; and then the push has seen W before it replaced it: i <= the last C;
+  - or S; and then the push has seen W before it replaced it: i <= the last C. Seen means the content: values here
+    are unique, but one absence is as good as another, so a deletion is seen also where k was absent at some C,
+    was written and deleted again;
   - and never anything else.
 
 With --force the second case needs no C: it was told to overwrite. A writer that puts with `expected` (the digest
@@ -41,6 +43,7 @@ class Writer(threading.Thread):
         self.server, self.keyspace, self.keys = server, keyspace, keys
         self.random = random.Random(seed)
         self.last = {}  # key: (value or None, index)
+        self.history = {}  # key: [(index, whether it was deleted)]
         self.told = 0  # conditional writes refused because the push had replaced what was there
         self.kept = 0  # conditional writes that went through
         self.failure = None
@@ -56,7 +59,6 @@ class Writer(threading.Thread):
                     self.step(stub, number)
                     self.started.set()
                     number += 1
-                    time.sleep(0.0005)
         except Exception as failure:  # whatever it is, the law reports it
             self.failure = failure
         self.started.set()
@@ -75,6 +77,7 @@ class Writer(threading.Thread):
                 value = f"{self.name} wrote {number}".encode()
                 index = stub.Put(self.messages.PutRequest(value=value, **fields), timeout=30).index
                 self.last[key] = value, index
+            self.history.setdefault(key, []).append((self.last[key][1], self.last[key][0] is None))
             if expected:
                 self.kept += 1
         except grpc.RpcError as error:
@@ -86,8 +89,8 @@ class Writer(threading.Thread):
 
 def law():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--entries", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--entries", type=int, default=60_000)
     parser.add_argument("--writers", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
@@ -108,6 +111,12 @@ def law():
     require(replaced > 0 and stayed > 0, f"the writers and the pushes never met: {totals}")
     return f"{options.rounds} pushes, {written} keys of others: {stayed} stand, {replaced} replaced after a look, " \
         f"{listed} listed as conflicts, {told} conditional writes told of it"
+
+
+def absent_at(look, events, was_absent):
+    """Whether the key's writer had left it absent at a log index."""
+    before = [is_deletion for index, is_deletion in events if index <= look]
+    return before[-1] if before else was_absent
 
 
 def one_push(server, work, modules, name, options, seed):
@@ -152,6 +161,7 @@ def one_push(server, work, modules, name, options, seed):
     there = {line["key"]: line["value"] for line in map(json.loads, run("scan", "--keyspace", name, server=server).stdout.splitlines())}
     last_look = result["compared_at"][-1]
     others = {key: write for writer in writers for key, write in writer.last.items()}
+    history = {key: events for writer in writers for key, events in writer.history.items()}
     counts = [len(others), 0, 0, len(listed), sum(writer.told for writer in writers)]
     for key, (value, index) in others.items():
         holds, written, said = there.get(key), value and value.decode(), source.get(key)
@@ -161,7 +171,9 @@ def one_push(server, work, modules, name, options, seed):
             require(index > result["index"] or key in listed, f"{where} stands and is not listed: the push claims it is as SOURCE has it")
         elif holds == said:
             counts[2] += holds != written
-            require(force or holds == written or index <= last_look, f"{where} was replaced unseen: {written!r} by {said!r}")
+            seen = index <= last_look or value is None and any(
+                absent_at(look, history[key], key not in old) for look in result["compared_at"])
+            require(force or holds == written or seen, f"{where} was replaced unseen: {written!r} by {said!r}")
         else:
             raise Failure(f"{where} holds {holds!r}, which is neither {written!r} nor {said!r}")
     for key in set(there) | set(source) | set(old):
