@@ -136,9 +136,9 @@ def keyspace(server, name="default"):
     return {"name": name, "root": None, "entries": 0, "bytes": 0}
 
 
-def scratch(prefix="streamdiff-"):
-    """A temporary directory that goes away with the `with` block."""
-    return tempfile.TemporaryDirectory(prefix=prefix)
+def scratch(prefix="streamdiff-", directory=None):
+    """A temporary directory, in `directory` if that is given, that goes away with the `with` block."""
+    return tempfile.TemporaryDirectory(prefix=prefix, dir=directory)
 
 
 def cache_directory():

@@ -23,9 +23,11 @@ static inline size_t streamdiff_heap_in_use(void) {
 // Gives whole free pages of the heap back to the system, wherever they lie: malloc_trim(3).
 static inline void streamdiff_give_back_heap(void) { malloc_trim(0); }
 
-// Buffers of a message or a batch stay in the heap instead of being mapped, zeroed by the kernel and unmapped each time:
-// mallopt(3). At most `keep` free bytes at the heap's end are kept.
-static inline void streamdiff_keep_large_buffers(int largest, int keep) {
+// How malloc keeps memory, before the first thread starts: mallopt(3). Buffers below `largest` bytes stay in the heap
+// instead of being mapped, zeroed by the kernel and unmapped each time; at most `keep` free bytes at the end of each
+// of `arenas` heaps are kept. What is free in one heap is of no use to the threads of another, hence few.
+static inline void streamdiff_set_heap(int largest, int keep, int arenas) {
   mallopt(M_MMAP_THRESHOLD, largest);
   mallopt(M_TRIM_THRESHOLD, keep);
+  mallopt(M_ARENA_MAX, arenas);
 }

@@ -51,14 +51,79 @@ extension MerkleTree {
     }
   }
 
-  /// What a refresh did to the leaves: `removed` and `written` together bring a stored list of leaf
-  /// records from the tree before to the tree after. No bound stands in both.
-  public struct LeafChanges: Hashable, Sendable {
-    /// Lower bounds.
-    public internal(set) var removed: [[UInt8]] = []
-    public internal(set) var written: [LeafRecord] = []
+  /// What a refresh did to the leaves, and what it cost. The changes bring a stored list of leaf records
+  /// from the tree before to the tree after; they are found as they are visited, so that a refresh of a
+  /// whole keyspace makes no second list of its leaves.
+  public struct LeafChanges: Sendable {
+    private let before: MerkleTree
+    private let after: MerkleTree
+    /// Digest records that were read.
+    public let recordsRead: Int
+    /// Nodes whose digest was computed, leaves and inner ones.
+    public let nodesHashed: Int
 
-    public init() {}
-    public var isEmpty: Bool { removed.isEmpty && written.isEmpty }
+    init(from before: MerkleTree, to after: MerkleTree, recordsRead: Int = 0, nodesHashed: Int = 0) {
+      (self.before, self.after) = (before, after)
+      (self.recordsRead, self.nodesHashed) = (recordsRead, nodesHashed)
+    }
+
+    public enum Change: Hashable, Sendable {
+      /// No leaf begins here any more: its lower bound.
+      case removed([UInt8])
+      case written(LeafRecord)
+    }
+
+    /// Visits the changes in order of their bounds, each bound once.
+    public func forEach(_ body: (Change) -> Void) {
+      guard before.top !== after.top else { return }
+      LeafWalk(from: before.top, to: after.top).forEach(body)
+    }
+  }
+}
+
+/// Walks two trees side by side. A subtree that both hold at the same bound is skipped whole.
+private struct LeafWalk {
+  private var before: MerkleCursor
+  private var after: MerkleCursor
+
+  init(from old: MerkleNode, to new: MerkleNode) { (before, after) = (MerkleCursor(old), MerkleCursor(new)) }
+
+  consuming func forEach(_ body: (MerkleTree.LeafChanges.Change) -> Void) {
+    while let (oldNode, oldLower) = before.top {
+      guard let (newNode, newLower) = after.top else {
+        retire(body)
+        continue
+      }
+      if oldLower != newLower {
+        if KeyOrder.precedes(oldLower, newLower) { retire(body) } else { write(body) }
+      } else if oldNode === newNode {
+        before.skip()
+        after.skip()
+      } else if !oldNode.isLeaf, newNode.isLeaf || oldNode.count >= newNode.count {
+        before.descend()
+      } else if !newNode.isLeaf {
+        after.descend()
+      } else {
+        let record = MerkleTree.LeafRecord(lower: newLower, of: newNode)
+        if record != MerkleTree.LeafRecord(lower: oldLower, of: oldNode) { body(.written(record)) }
+        before.skip()
+        after.skip()
+      }
+    }
+    while after.top != nil { write(body) }
+  }
+
+  private mutating func retire(_ body: (MerkleTree.LeafChanges.Change) -> Void) {
+    guard let (node, lower) = before.top else { return }
+    guard node.isLeaf else { return before.descend() }
+    body(.removed(lower))
+    before.skip()
+  }
+
+  private mutating func write(_ body: (MerkleTree.LeafChanges.Change) -> Void) {
+    guard let (node, lower) = after.top else { return }
+    guard node.isLeaf else { return after.descend() }
+    body(.written(MerkleTree.LeafRecord(lower: lower, of: node)))
+    after.skip()
   }
 }

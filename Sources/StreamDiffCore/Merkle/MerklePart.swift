@@ -17,8 +17,18 @@ extension MerkleTree {
     public var isLeaf: Bool { node.isLeaf }
 
     /// The descendants that stand `levels` below, and leaves that end above that, in key order. A leaf
-    /// expands to itself.
-    public func expanded(levels: Int) -> [Part] {
+    /// expands to itself. Where these are few, because the subtree is small or a path in it is long, all go
+    /// on down together, level by level, while they stay within `most`.
+    public func expanded(levels: Int, most: Int = 0) -> [Part] {
+      var parts = descendants(levels)
+      while true {
+        let inner = parts.count { !$0.isLeaf }
+        guard inner > 0, parts.count + inner <= most else { return parts }
+        parts = parts.flatMap { $0.descendants(1) }
+      }
+    }
+
+    private func descendants(_ levels: Int) -> [Part] {
       var output: [Part] = []
       var stack = [(part: self, levels: levels)]
       while let (part, levels) = stack.popLast() {

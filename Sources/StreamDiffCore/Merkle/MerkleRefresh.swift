@@ -7,13 +7,13 @@ extension MerkleTree {
   public mutating func refresh<Reader: DigestReader>(
     reading reader: inout Reader
   ) throws(Reader.ReadError) -> LeafChanges {
-    guard !isClean else { return LeafChanges() }
+    guard !isClean else { return LeafChanges(from: self, to: self) }
     var joiner = MerkleJoiner(reader)
     defer { reader = joiner.reader }
-    let fresh = try joiner.refreshed(top)
-    let changes = LeafChanges(from: top, to: fresh)
-    top = fresh
-    return changes
+    let fresh = MerkleTree(root: try joiner.refreshed(top))
+    let (records, nodes) = joiner.work
+    defer { self = fresh }
+    return LeafChanges(from: self, to: fresh, recordsRead: records, nodesHashed: nodes)
   }
 }
 
@@ -21,6 +21,19 @@ extension MerkleTree {
 private enum Half {
   case left(MerkleNode, cut: MerklePiece)
   case right(MerklePiece)
+}
+
+/// A leaf's records, kept while it is taken apart.
+private struct HeldLeaf {
+  let lower: [UInt8]
+  let upper: [UInt8]?
+  let records: [DigestRecord]
+
+  func covers(from lower: [UInt8], to upper: [UInt8]?) -> Bool {
+    guard !KeyOrder.precedes(lower, self.lower) else { return false }
+    guard let end = self.upper else { return true }
+    return upper.map { !KeyOrder.precedes(end, $0) } ?? false
+  }
 }
 
 private enum RefreshTask {
@@ -34,8 +47,14 @@ private struct MerkleJoiner<Reader: DigestReader>: ~Copyable {
   var reader: Reader
   private var builder = MerkleTreeBuilder()
   private var hash = SHA256()
+  private var recordsRead = 0
+  private var nodesJoined = 0
+  /// The records of the leaf that was split last: its parts are made from here.
+  private var held: HeldLeaf?
 
   init(_ reader: Reader) { self.reader = reader }
+
+  var work: (recordsRead: Int, nodesHashed: Int) { (recordsRead, nodesJoined + builder.nodesMade) }
 
   mutating func refreshed(_ root: MerkleNode) throws(Reader.ReadError) -> MerkleNode {
     var tasks = [RefreshTask.visit(MerklePiece(node: root, lower: [], lowerPriority: .max), upper: nil)]
@@ -65,8 +84,16 @@ private struct MerkleJoiner<Reader: DigestReader>: ~Copyable {
   private mutating func read(
     from lower: [UInt8], to upper: [UInt8]?
   ) throws(Reader.ReadError) -> MerklePiece {
+    if let held, held.covers(from: lower, to: upper) {
+      for record in held.records where !KeyOrder.precedes(record.key, lower) {
+        if let upper, !KeyOrder.precedes(record.key, upper) { break }
+        builder.append(key: record.key, digest: record.digest, valueBytes: record.valueBytes)
+      }
+      return builder.take()
+    }
     try reader.forEachRecord(from: lower, to: upper) { key, digest, valueBytes in
       builder.append(key: key, digest: digest, valueBytes: valueBytes)
+      recordsRead += 1
     }
     return builder.take()
   }
@@ -87,13 +114,15 @@ private struct MerkleJoiner<Reader: DigestReader>: ~Copyable {
         node = a.node
       } else if a.node.count + b.node.count <= MerkleTree.leafCapacity {
         node = try read(from: a.lower, to: upper).node
-      } else if a.hasCandidate, a.node.best <= b.lowerPriority, !b.hasCandidate || a.node.best <= b.node.best
-      {
+      } else if b.lowerPriority < a.strongest, b.lowerPriority <= b.strongest {
+        node = inner(a.node, b)
+      } else if a.node.isLeaf, b.node.isLeaf {
+        // At most two leaves of records, read once, however many cuts they make.
+        node = try read(from: a.lower, to: upper).node
+      } else if a.hasCandidate, a.strongest <= b.lowerPriority, a.strongest <= b.strongest {
         let (below, above) = try split(a, upper: b.lower)
         halves.append(.left(below.node, cut: above))
         a = above
-      } else if !b.hasCandidate || b.lowerPriority <= b.node.best {
-        node = inner(a.node, b)
       } else {
         let (below, above) = try split(b, upper: upper)
         halves.append(.right(above))
@@ -118,20 +147,34 @@ private struct MerkleJoiner<Reader: DigestReader>: ~Copyable {
     _ piece: MerklePiece, upper: [UInt8]?
   ) throws(Reader.ReadError) -> (MerklePiece, MerklePiece) {
     guard piece.node.isLeaf else { return piece.children }
-    var cut: [UInt8]?
-    var isFirst = true
-    try reader.forEachRecord(from: piece.lower, to: upper) { key, _, _ in
-      if !isFirst, cut == nil, unsafe MerkleHash.priority(key.bytes, using: &hash) == piece.node.best {
-        cut = unsafe key.withUnsafeBytes { unsafe Array($0) }
-      }
-      isFirst = false
-    }
+    let records = try hold(from: piece.lower, to: upper)
+    let cut = records.dropFirst().first {
+      unsafe MerkleHash.priority($0.key.span.bytes, using: &hash) == piece.node.best
+    }?.key
     guard let cut else { preconditionFailure("a leaf's records changed, and it was not touched") }
     return (try read(from: piece.lower, to: cut), try read(from: cut, to: upper))
   }
 
+  /// Reads a leaf, unless it is part of the one read last.
+  private mutating func hold(
+    from lower: [UInt8], to upper: [UInt8]?
+  ) throws(Reader.ReadError) -> ArraySlice<DigestRecord> {
+    if held?.covers(from: lower, to: upper) != true {
+      var records: [DigestRecord] = []
+      try reader.forEachRecord(from: lower, to: upper) { key, digest, valueBytes in
+        let key = unsafe key.withUnsafeBytes { unsafe Array($0) }
+        records.append(DigestRecord(key: key, digest: digest, valueBytes: valueBytes))
+      }
+      recordsRead += records.count
+      held = HeldLeaf(lower: lower, upper: upper, records: records)
+    }
+    guard let held else { preconditionFailure("a leaf was just read") }
+    return held.records.drop { KeyOrder.precedes($0.key, lower) }
+  }
+
   private mutating func inner(_ left: MerkleNode, _ right: MerklePiece) -> MerkleNode {
-    .inner(
+    nodesJoined += 1
+    return .inner(
       digest: MerkleHash.inner(left.digest, right.node.digest, using: &hash),
       cut: right.lower, priority: right.lowerPriority, left: left, right: right.node)
   }
@@ -141,55 +184,14 @@ extension MerklePiece {
   /// Whether there is a key besides the first.
   fileprivate var hasCandidate: Bool { node.count > 1 }
 
+  /// The strongest priority of the keys besides the first; the weakest there is where there are none.
+  fileprivate var strongest: UInt64 { hasCandidate ? node.best : .max }
+
   fileprivate var children: (MerklePiece, MerklePiece) {
     let (left, right) = node.children
     return (
       MerklePiece(node: left, lower: lower, lowerPriority: lowerPriority),
       MerklePiece(node: right, lower: node.cut, lowerPriority: node.best)
     )
-  }
-}
-
-extension MerkleTree.LeafChanges {
-  /// Walks both trees side by side. A subtree that both hold at the same bound is skipped whole.
-  fileprivate init(from old: MerkleNode, to new: MerkleNode) {
-    self.init()
-    var (before, after) = (MerkleCursor(old), MerkleCursor(new))
-    while let (oldNode, oldLower) = before.top {
-      guard let (newNode, newLower) = after.top else {
-        retire(&before)
-        continue
-      }
-      if oldLower != newLower {
-        if KeyOrder.precedes(oldLower, newLower) { retire(&before) } else { write(&after) }
-      } else if oldNode === newNode {
-        before.skip()
-        after.skip()
-      } else if !oldNode.isLeaf, newNode.isLeaf || oldNode.count >= newNode.count {
-        before.descend()
-      } else if !newNode.isLeaf {
-        after.descend()
-      } else {
-        let record = MerkleTree.LeafRecord(lower: newLower, of: newNode)
-        if record != MerkleTree.LeafRecord(lower: oldLower, of: oldNode) { written.append(record) }
-        before.skip()
-        after.skip()
-      }
-    }
-    while after.top != nil { write(&after) }
-  }
-
-  private mutating func retire(_ cursor: inout MerkleCursor) {
-    guard let (node, lower) = cursor.top else { return }
-    guard node.isLeaf else { return cursor.descend() }
-    removed.append(lower)
-    cursor.skip()
-  }
-
-  private mutating func write(_ cursor: inout MerkleCursor) {
-    guard let (node, lower) = cursor.top else { return }
-    guard node.isLeaf else { return cursor.descend() }
-    written.append(MerkleTree.LeafRecord(lower: lower, of: node))
-    cursor.skip()
   }
 }

@@ -29,6 +29,11 @@ public struct MerkleTree: @unchecked Sendable {  // nodes that two threads can s
   /// Entries in a leaf, at most.
   public static let leafCapacity = 64
 
+  /// Digest records that a refresh reads at most for one key that came, went or changed, whoever chose the
+  /// keys and however many there are: its leaf and the neighbour that this may be joined with or parted from,
+  /// and what is left of both while it grows past neighbours of one entry each, on either side.
+  public static let recordsPerChange = leafCapacity * (leafCapacity + 1) + 4 * leafCapacity
+
   static let empty: MerkleTree = {
     var hash = SHA256()
     hash.update([MerkleHash.leafTag])
@@ -91,6 +96,8 @@ public struct MerkleTree: @unchecked Sendable {  // nodes that two threads can s
   /// Bytes of keys and values, as of the last refresh.
   public var bytes: Int { top.header.bytes }
 
+  /// Inner nodes on the longest way down: what a change costs in steps, and a refresh in hashes.
+  public var depth: Int { Int(top.header.depth) }
   public var leafCount: Int { Int(top.header.leaves) }
   public var dirtyLeafCount: Int { Int(top.header.dirtyLeaves) }
 

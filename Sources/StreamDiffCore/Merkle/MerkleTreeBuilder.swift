@@ -19,6 +19,8 @@ public struct MerkleTreeBuilder: ~Copyable {
   private var strongest = 0
   private var first: (key: [UInt8], priority: UInt64)?
   private var hash = SHA256()
+  /// Leaves and inner nodes made so far.
+  private(set) var nodesMade = 0
 
   public init() {
     tail.reserveCapacity(MerkleTree.leafCapacity + 1)
@@ -76,6 +78,7 @@ public struct MerkleTreeBuilder: ~Copyable {
     drop(tail.count)
     while let last = spine.last, !staysOpen(last) {
       spine.removeLast()
+      nodesMade += 1
       node = .inner(
         digest: MerkleHash.inner(last.left.digest, node.digest, using: &hash),
         cut: last.key, priority: last.priority, left: last.left, right: node)
@@ -99,6 +102,7 @@ public struct MerkleTreeBuilder: ~Copyable {
       if place > 0 { best = min(best, tail[place].priority) }
       bytes += tail[place].bytes
     }
+    nodesMade += 1
     let digests = tailDigests  // a second reference: `self` is changed while they are lent
     let lent = digests.span.extracting(first: 1 + count * Digest.byteCount)
     return .leaf(digest: MerkleHash.leaf(lent, using: &hash), best: best, count: count, bytes: bytes)

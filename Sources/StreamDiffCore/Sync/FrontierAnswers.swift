@@ -122,7 +122,7 @@ struct FrontierAnswers: Sendable {
     var hasher = SHA256()
     for run in runs {
       let before = parts.count
-      for part in run { parts += part.expanded(levels: SyncLimits.levels) }
+      for part in run { parts += part.expandedForAnswer() }
       frontier.sizes.append(UInt32(parts.count - before))
     }
     guard keptParts + parts.count <= SyncLimits.keptParts else {

@@ -42,7 +42,7 @@ extension Gap {
   ) throws(SyncError) -> [Gap] {
     let own =
       own.count < Self.mostOwnParts
-      ? own.flatMap { $0.expanded(levels: SyncLimits.levels) }.filter(range.overlaps) : own
+      ? own.flatMap { $0.expandedForAnswer() }.filter(range.overlaps) : own
     var place: [UInt64: Int] = [:]
     place.reserveCapacity(own.count)
     for (index, part) in own.enumerated() where range.covers(part) {

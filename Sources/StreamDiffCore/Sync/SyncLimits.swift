@@ -3,8 +3,11 @@
 public enum SyncLimits {
   /// Comparisons of one session: other writers may move the target; then the caller decides.
   public static let rounds = 3
-  /// Levels that one TREE answer descends: at most 64 parts under each part asked for.
+  /// Levels that one TREE answer descends at least.
   public static let levels = 6
+  /// Parts under each part asked for, at most: where six levels give fewer, an answer descends on. So a path
+  /// that somebody made deep costs a round trip for 63 of its levels, not for six.
+  public static let partsPerPart = 1 << levels
   /// What the requests of one round may come to: each counts one, and each part and entry that it names one
   /// more. A comparison that names everything once comes to four for each entry; beyond that somebody only
   /// keeps this side busy.
@@ -37,4 +40,11 @@ public enum SyncLimits {
   public static let credit = 4 << 20
   /// The least credit that moves any operation: it and a chunk, each of full size, fit.
   public static let leastCredit = OperationEncoding.maximumBytes + Limits.chunkBytes
+}
+
+extension MerkleTree.Part {
+  /// What one TREE answer shows of a part; both sides must see the same.
+  func expandedForAnswer() -> [Self] {
+    expanded(levels: SyncLimits.levels, most: SyncLimits.partsPerPart)
+  }
 }

@@ -56,7 +56,7 @@ public struct Hello: Hashable, Sendable {
 /// Sender to receiver: show what is under these parts.
 public struct Expand: Hashable, Sendable {
   public enum Mode: UInt8, Hashable, Sendable {
-    /// Parts that stand six levels below, or leaves.
+    /// Parts that stand six levels below, or leaves; further down where they are few.
     case tree = 0
     /// Fingerprints of the entries.
     case entries = 1

@@ -66,6 +66,7 @@ final class ApplyThread {
       outcomes.append(try machine.apply(entry.command, at: entry.index, to: &transaction))
     }
     try store.commit(transaction, appliedIndex: last.index, term: last.term)
+    countUpkeep(of: transaction)
     (applied, term) = (last.index, last.term)
     let view = last.wantsView ? try store.view() : nil
 
@@ -89,6 +90,7 @@ final class ApplyThread {
       if isWanted { _ = try transaction.position(of: keyspace) }
     }
     try store.commit(transaction, appliedIndex: applied, term: term)
+    countUpkeep(of: transaction)
     let view = try store.view()
     for refresh in refreshes { refresh.completion(.success(view)) }
   }
@@ -115,6 +117,12 @@ final class ApplyThread {
   private func count(_ operations: Int, _ conflicts: [Ordinal]) {
     shared.counters.appliedOperations.add(operations)
     if !conflicts.isEmpty { shared.counters.conflicts.add(conflicts.count) }
+  }
+
+  private func countUpkeep(of transaction: StateStoreTransaction) {
+    guard transaction.nodesHashed > 0 else { return }
+    shared.counters.merkleRecords.add(transaction.recordsRead)
+    shared.counters.merkleNodes.add(transaction.nodesHashed)
   }
 
   private func fail(_ error: any Error) -> ReplicaError {

@@ -31,6 +31,9 @@ public final class ReplicaCounters: Sendable {
   /// State batches, and waits until they were in files.
   public let batches = Count()
   public let flushes = Count()
+  /// What bringing Merkle trees up to date took: digest records read, and nodes whose digest was computed.
+  public let merkleRecords = Count()
+  public let merkleNodes = Count()
 
   public init() {}
 
@@ -46,6 +49,7 @@ public final class ReplicaCounters: Sendable {
       ("sessions_refused_superseded", supersededRefusals.value),
       ("state_batches", batches.value),
       ("state_flushes", flushes.value),
+      ("merkle_records_read", merkleRecords.value), ("merkle_nodes_hashed", merkleNodes.value),
     ]
   }
 }

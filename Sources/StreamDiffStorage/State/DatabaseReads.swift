@@ -4,17 +4,23 @@ import CRocksDB
 final class DatabaseSnapshot: @unchecked Sendable {  // constant; RocksDB releases it on any thread
   private let database: Database
   private let handle: OpaquePointer
-  /// Reads at the snapshot.
+  /// Reads of single records at the snapshot.
   let readOptions: OpaquePointer
+  /// The same in passing: what is read once leaves the cache to what is asked for again.
+  let scanOptions: OpaquePointer
 
   init(of database: Database) {
     self.database = database
     handle = rocksdb_create_snapshot(database.handle)
     readOptions = rocksdb_readoptions_create()
     rocksdb_readoptions_set_snapshot(readOptions, handle)
+    scanOptions = rocksdb_readoptions_create()
+    rocksdb_readoptions_set_snapshot(scanOptions, handle)
+    rocksdb_readoptions_set_fill_cache(scanOptions, 0)
   }
 
   deinit {
+    rocksdb_readoptions_destroy(scanOptions)
     rocksdb_readoptions_destroy(readOptions)
     rocksdb_release_snapshot(database.handle, handle)
   }
@@ -50,7 +56,9 @@ struct DatabaseReads: EngineReads, @unchecked Sendable {  // constant; RocksDB l
     return true
   }
 
-  func iterator() -> any EngineIterator { DatabaseIterator(database, options, snapshot) }
+  func iterator() -> any EngineIterator {
+    DatabaseIterator(database, snapshot?.scanOptions ?? options, snapshot)
+  }
 }
 
 final class DatabaseIterator: EngineIterator {

@@ -21,8 +21,11 @@ public final class StateStoreTransaction: StateTransaction {
   private var overlay = DigestOverlay()
   private var entryKey = StoreKeyBuffer(.entries, 0)
   private var digestKey = StoreKeyBuffer(.digests, 0)
-  /// Leaf records to write, or to delete where there is no value, in order.
-  private var leaves: [(key: [UInt8], value: [UInt8]?)] = []
+  /// Marks of dirty leaves that the batch does not have yet, in order.
+  private var leaves: [(key: [UInt8], value: [UInt8])] = []
+  /// What bringing trees up to date took: digest records read, and nodes whose digest was computed.
+  public private(set) var recordsRead = 0
+  public private(set) var nodesHashed = 0
   /// Operations taken: what bounds a batch.
   public private(set) var operations = 0
   /// Bytes of the batch so far, about: what bounds its memory.
@@ -130,9 +133,17 @@ public final class StateStoreTransaction: StateTransaction {
         reads.iterator(), keyspace: keyspace.id, path: reads.path,
         overlay: overlay.changes(in: keyspace.id))
       let changes = try tree.refresh(reading: &cursor)
+      recordsRead += changes.recordsRead
+      nodesHashed += changes.nodesHashed
+      // Straight into the batch, behind the marks before them: a list of a keyspace's leaves is long.
+      writeLeaves()
       let prefix = StoreKey.prefix(.leaves, keyspace.id)
-      for lower in changes.removed { leaves.append((prefix + lower, nil)) }
-      for leaf in changes.written { leaves.append((prefix + leaf.lower, leaf.encode())) }
+      changes.forEach { change in
+        switch change {
+        case .removed(let lower): batch.delete(prefix + lower)
+        case .written(let leaf): batch.put(prefix + leaf.lower, leaf.encode())
+        }
+      }
       trees[keyspace.id] = tree
     }
     return KeyspacePosition(root: tree.root, entries: tree.count, bytes: tree.bytes)
@@ -147,12 +158,15 @@ public final class StateStoreTransaction: StateTransaction {
         if let record { record.withBytes { batch.put(stored, $0) } } else { batch.delete(stored) }
       }
     }
-    for leaf in leaves {
-      if let value = leaf.value { batch.put(leaf.key, value) } else { batch.delete(leaf.key) }
-    }
+    writeLeaves()
     sessions.write(to: batch)
     batch.put(StoreKey.applied, StoredInteger.bytes(index.rawValue) + StoredInteger.bytes(term.rawValue))
     return batch
+  }
+
+  private func writeLeaves() {
+    for leaf in leaves { batch.put(leaf.key, leaf.value) }
+    leaves.removeAll(keepingCapacity: true)
   }
 
   /// Notes a change where later reads of the batch look, and marks its Merkle leaf.

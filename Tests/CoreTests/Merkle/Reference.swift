@@ -93,6 +93,22 @@ struct ReferenceLeaves {
   }
 }
 
+extension MerkleTree.LeafChanges {
+  var removed: [[UInt8]] {
+    var output: [[UInt8]] = []
+    forEach { if case .removed(let lower) = $0 { output.append(lower) } }
+    return output
+  }
+
+  var written: [MerkleTree.LeafRecord] {
+    var output: [MerkleTree.LeafRecord] = []
+    forEach { if case .written(let leaf) = $0 { output.append(leaf) } }
+    return output
+  }
+
+  var isEmpty: Bool { removed.isEmpty && written.isEmpty }
+}
+
 extension MerkleTree {
   var leaves: [LeafRecord] {
     var output: [LeafRecord] = []

@@ -187,4 +187,20 @@ struct SyncTests {
     }
     #expect(try receiver.ended() == .sealed(position, rounds: 1, conflicts: 0))
   }
+
+  @Test("a path that somebody made deep costs a round trip for 63 of its levels", arguments: 0..<3)
+  func deepPath(seed: Int) throws {
+    let chain = GroundKeys.chain(of: 1 << 18, seed: seed)
+    let source = Content(Dictionary(uniqueKeysWithValues: chain.map { ($0, [1]) }))
+    var target = source
+    target.put(chain[chain.count - 3], [2])
+    target.delete(chain[chain.count / 2])
+    let pump = try SyncPump(from: source, to: target, seed: seed)
+    try pump.run()
+    #expect(pump.target.records == source.records && pump.planned.count == 2)
+    let depth = source.tree.depth
+    try #require(depth > 800)
+    // A few more for entries and keys of the two places.
+    #expect(pump.toReceiver.expands <= depth / 63 + 8, "\(pump.toReceiver.expands) for depth \(depth)")
+  }
 }

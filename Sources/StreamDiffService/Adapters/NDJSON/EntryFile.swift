@@ -3,8 +3,8 @@ import StreamDiffCore
 import Synchronization
 
 /// Reads a file of NDJSON into sorted runs: blocks of whole lines are handed to several threads, each of
-/// which parses, sorts and spills on its own. Memory is bounded by the threads' arenas, whatever the file's
-/// size.
+/// which parses, sorts and spills on its own. Memory is bounded by `RunSorter.totalBytes` and a block for
+/// each thread, whatever the file's size.
 struct EntryFile {
   /// A block of lines, and the longest line: a value of 1 MiB in which every byte is a `\u` escape fits.
   private static let blockBytes = 8 << 20
@@ -52,9 +52,12 @@ struct EntryFile {
     let lines = LineBlocks(file, path: path, blockBytes: blockBytes)
     var runs: [Run] = []
     try await withThrowingTaskGroup(of: [Run].self) { group in
-      for _ in 0..<AdapterThreads.count {
+      let sorters = min(AdapterThreads.count, RunSorter.maximumSorters)
+      for _ in 0..<sorters {
         group.addTask {
-          try await AdapterThreads.run { () throws(AdapterError) in try sort(lines, exclusions, meter) }
+          try await AdapterThreads.run { () throws(AdapterError) in
+            try sort(lines, RunSorter(sharedBy: sorters), exclusions, meter)
+          }
         }
       }
       for try await some in group { runs += some }
@@ -73,9 +76,9 @@ struct EntryFile {
   }
 
   private static func sort(
-    _ lines: LineBlocks, _ exclusions: Exclusions, _ meter: ScanMeter
+    _ lines: LineBlocks, _ empty: RunSorter, _ exclusions: Exclusions, _ meter: ScanMeter
   ) throws(AdapterError) -> [Run] {
-    var sorter = RunSorter()
+    var sorter = empty
     while let block = try lines.next() {
       let failure = block.bytes.withUnsafeBytes { bytes -> AdapterError? in
         do throws(AdapterError) {

@@ -2,10 +2,13 @@ import Glibc
 import StreamDiffCore
 
 /// Collects entries in any order and writes them out as runs, each sorted and with one entry a key: the last.
-/// Memory stays at `arenaBytes` and what points into it. For one thread.
+/// Memory stays at `arenaBytes`, half as much that points into it, and one entry. For one thread.
 struct RunSorter {
-  /// Of keys and values held before they are sorted and written.
-  static let arenaBytes = 32 << 20
+  /// Of keys and values that all sorters of one file hold before they sort and write: large enough that runs
+  /// are few, and no more on a machine with many cores.
+  static let totalBytes = 64 << 20
+  /// Sorters of one file at most: beyond, each would hold too little.
+  static let maximumSorters = 4
 
   private struct Reference {
     /// Eight bytes of the key behind what all keys begin with, big-endian: decides most comparisons.
@@ -29,6 +32,12 @@ struct RunSorter {
   private(set) var runs: [Run] = []
   private var arena: [UInt8] = []
   private var references: [Reference] = []
+  private let arenaBytes: Int
+  /// As many small entries as weigh half of what they point to.
+  private var maximumReferences: Int { arenaBytes / 64 }
+
+  /// - Parameter sorters: how many share `totalBytes`.
+  init(sharedBy sorters: Int = 2) { arenaBytes = Self.totalBytes / sorters }
 
   /// - Parameters:
   ///   - place: greater than that of every entry with the same key added before.
@@ -37,6 +46,11 @@ struct RunSorter {
   mutating func add<Failure: Error>(
     place: UInt64, _ write: (inout [UInt8]) throws(Failure) -> (keyBytes: Int, valueBytes: Int?)?
   ) throws(Failure) {
+    if arena.isEmpty {
+      // Room for all at once: growing would copy, and hold both copies meanwhile.
+      arena.reserveCapacity(arenaBytes + Limits.keyBytes + Limits.valueBytes)
+      references.reserveCapacity(maximumReferences)
+    }
     let start = arena.count
     guard let (keyBytes, valueBytes) = try write(&arena) else {
       arena.removeSubrange(start...)
@@ -48,7 +62,7 @@ struct RunSorter {
       ))
   }
 
-  var isFull: Bool { arena.count >= Self.arenaBytes || references.count >= Self.arenaBytes / 64 }
+  var isFull: Bool { arena.count >= arenaBytes || references.count >= maximumReferences }
 
   /// Sorts what is held and writes it as a run. Does nothing when nothing is held.
   mutating func spill() throws(AdapterError) {

@@ -32,9 +32,12 @@ typedef struct Streamdiff__V1__AdaptationHint Streamdiff__V1__AdaptationHint;
 
 typedef enum _Streamdiff__V1__Expand__Mode {
   /*
-   * parts that stand six levels below, or leaves
+   * parts that stand six levels below, or leaves; further down, all by the same number of
    */
   STREAMDIFF__V1__EXPAND__MODE__TREE = 0,
+  /*
+   * levels, while a part has at most 64 of them
+   */
   /*
    * fingerprints of the entries
    */
