@@ -16,6 +16,7 @@ enum ProgressBar {
     /// The total is known when all there is will be sent; what differs shows only as it is found.
     case sending(SyncMeter, of: UInt64, PlanLog)
     case receiving(SyncMeter)
+    case checking(DirectoryCheck.Meter)
 
     var reading: Reading {
       switch self {
@@ -26,6 +27,7 @@ enum ProgressBar {
           ? Reading(done: min(meter.plainBytes.value, all), total: all)
           : Reading(done: meter.plainBytes.value, total: 0)
       case .receiving(let meter): Reading(done: meter.plainBytes.value, total: 0)
+      case .checking(let meter): Reading(done: meter.done, total: meter.total)
       }
     }
 
@@ -34,6 +36,7 @@ enum ProgressBar {
       case .scan: "reading"
       case .sending: "sending"
       case .receiving: "receiving"
+      case .checking: "checking"
       }
     }
   }

@@ -45,10 +45,18 @@ public struct ClientFailure: Error, Hashable, Sendable, CustomStringConvertible 
       self.init(isRefusal ? .refused : .failed, "\(error)")
     case let error as SyncFailure: self.init(sync: error)
     case let error as SyncError: self.init(sync: error)
-    case let error as StorageError: self.init(error.code == .damaged ? .verification : .failed, "\(error)")
+    case let error as StorageError: self.init(storage: error)
     case let error as WireError:
       self.init(.failed, "an answer of the server cannot be read: \(error.detail)")
     case is CancellationError: self.init(.failed, "interrupted")
+    default: self.init(.failed, "\(error)")
+    }
+  }
+
+  private init(storage error: StorageError) {
+    switch error.code {
+    case .damaged: self.init(.verification, "\(error)")
+    case .locked, .newerFormat: self.init(.refused, "\(error)")
     default: self.init(.failed, "\(error)")
     }
   }

@@ -11,7 +11,8 @@ struct DataDirectory: Sendable {
   private static let formatPrefix = "streamdiff data "
 
   let path: String
-  private let lock: any FileLock
+  /// `nil` where it is only looked at and nobody ever served it.
+  private let lock: (any FileLock)?
 
   var logPath: String { path + "/wal" }
   var statePath: String { path + "/state" }
@@ -19,14 +20,34 @@ struct DataDirectory: Sendable {
   /// Creates what is missing. A directory that holds something else is refused.
   /// - Throws: `.locked`, `.newerFormat`, `.unwritable`, `.damaged`, each naming the path.
   init(_ path: String, fileSystem: any FileSystem) throws(StorageError) {
-    var path = path
-    while path.count > 1 && path.hasSuffix("/") { path.removeLast() }
+    let path = Self.withoutSlash(path)
     self.path = path
     try fileSystem.createDirectory(path)
     lock = try fileSystem.lock(path + "/LOCK")
     try Self.settleFormat(path, fileSystem)
     try fileSystem.createDirectory(logPath)
     try fileSystem.createDirectory(statePath)
+  }
+
+  /// Looks at a directory and changes nothing.
+  /// - Throws: `.locked`, `.newerFormat`, or why it is none or cannot be read.
+  init(inspecting path: String) throws(StorageError) {
+    let files = PosixFileSystem()
+    self.path = Self.withoutSlash(path)
+    let names = try files.list(self.path)
+    lock = try files.lockExisting(self.path + "/LOCK")
+    guard try Self.hasFormat(self.path, files) else {
+      throw StorageError(
+        .notFound, path: self.path,
+        names.isEmpty
+          ? "is empty: nothing was served here" : "has no format file: this is not a data directory")
+    }
+  }
+
+  private static func withoutSlash(_ path: String) -> String {
+    var path = path
+    while path.count > 1 && path.hasSuffix("/") { path.removeLast() }
+    return path
   }
 
   /// A state without any log has lost entries that were acknowledged, also where the state never was flushed.
@@ -40,17 +61,24 @@ struct DataDirectory: Sendable {
   }
 
   private static func settleFormat(_ path: String, _ fileSystem: any FileSystem) throws(StorageError) {
-    let file = path + "/format"
-    guard let bytes = try fileSystem.readFile(file, limit: 4096) else {
-      let foreign = try fileSystem.list(path).filter { $0 != "LOCK" && $0 != "format.new" }.sorted()
-      if let first = foreign.first {
-        throw StorageError(
-          .damaged, path: path,
-          "holds \(first) and no format file: this is not a data directory; choose an empty one")
-      }
-      try fileSystem.replaceFile(file, with: Array("\(formatPrefix)\(formatVersion)\n".utf8))
-      return
+    if try hasFormat(path, fileSystem) { return }
+    let foreign = try fileSystem.list(path).filter { $0 != "LOCK" && $0 != "format.new" }.sorted()
+    if let first = foreign.first {
+      throw StorageError(
+        .damaged, path: path,
+        "holds \(first) and no format file: this is not a data directory; choose an empty one")
     }
+    try fileSystem.replaceFile(
+      path + "/format", with: Array("\(formatPrefix)\(formatVersion)\n".utf8))
+  }
+
+  /// - Returns: `false` when there is no format file.
+  /// - Throws: when it names a format that this release cannot use.
+  private static func hasFormat(
+    _ path: String, _ fileSystem: any FileSystem
+  ) throws(StorageError) -> Bool {
+    let file = path + "/format"
+    guard let bytes = try fileSystem.readFile(file, limit: 4096) else { return false }
     let text = String(decoding: bytes, as: UTF8.self)
     guard text.hasPrefix(formatPrefix), text.hasSuffix("\n"),
       let version = Int(text.dropFirst(formatPrefix.count).dropLast())
@@ -64,5 +92,6 @@ struct DataDirectory: Sendable {
       )
     }
     guard version >= 1 else { throw StorageError(.damaged, path: file, "data format \(version)") }
+    return true
   }
 }

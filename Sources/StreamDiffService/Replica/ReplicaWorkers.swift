@@ -64,25 +64,10 @@ package final class ReplicaWorkers: @unchecked Sendable {  // each worker is use
   private static func check(
     _ store: StateStore, against log: WriteAheadLog, _ directory: DataDirectory
   ) throws(StorageError) {
-    let applied = store.recoveredIndex
-    let needed = max(applied, log.hardState.commit)
-    guard log.lastIndex >= needed else {
-      throw StorageError(
-        .damaged, path: directory.logPath,
-        "the log ends at entry \(log.lastIndex.rawValue), but \(needed.rawValue) is committed: files are missing"
-      )
-    }
-    guard log.firstIndex <= applied + 1 else {
-      throw StorageError(
-        .damaged, path: directory.logPath,
-        "the log begins at \(log.firstIndex.rawValue), but the state ends at \(applied.rawValue): files are missing"
-      )
-    }
-    guard log.hardState.term >= log.lastTerm else {
-      throw StorageError(
-        .damaged, path: directory.logPath,
-        "term \(log.hardState.term.rawValue) is before the last entry's, \(log.lastTerm.rawValue)")
-    }
+    let misfit = LogFit.misfit(
+      applied: store.recoveredIndex, firstIndex: log.firstIndex, lastIndex: log.lastIndex,
+      lastTerm: log.lastTerm, hardState: log.hardState)
+    if let misfit { throw StorageError(.damaged, path: directory.logPath, misfit) }
   }
 
   // MARK: Use

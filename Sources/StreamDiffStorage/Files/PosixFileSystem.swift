@@ -57,6 +57,16 @@ public struct PosixFileSystem: FileSystem {
 
   public func lock(_ path: String) throws(StorageError) -> any FileLock { try PosixFileLock(path) }
 
+  /// Takes the lock of a directory that is only looked at, without writing anything.
+  /// - Returns: `nil` when there is no such file: then nobody uses the directory.
+  public func lockExisting(_ path: String) throws(StorageError) -> (any FileLock)? {
+    do throws(StorageError) {
+      return try PosixFileLock(path, O_RDONLY)
+    } catch  where error.code == .notFound {
+      return nil
+    }
+  }
+
   public func space(at path: String) throws(StorageError) -> DiskSpace {
     var status = statvfs()
     guard statvfs(path, &status) == 0 else { throw StorageError(errno: errno, path: path, "statvfs") }
@@ -74,9 +84,11 @@ public struct PosixFileSystem: FileSystem {
 final class PosixFileLock: FileLock {
   private let descriptor: CInt
 
-  init(_ path: String) throws(StorageError) {
-    descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
-    guard descriptor >= 0 else { throw StorageError(errno: errno, creating: true, path: path, "open lock") }
+  init(_ path: String, _ flags: CInt = O_RDWR | O_CREAT) throws(StorageError) {
+    descriptor = Glibc.open(path, flags | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else {
+      throw StorageError(errno: errno, creating: flags & O_CREAT != 0, path: path, "open lock")
+    }
     guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
       let code = errno
       close(descriptor)

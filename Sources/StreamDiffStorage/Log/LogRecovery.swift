@@ -9,12 +9,14 @@ struct LogRecovery {
   let maximumSectors: UInt32
 
   private(set) var segments: [SegmentFile] = []
-  private(set) var map = LogMap()
-  private(set) var hardState = HardState()
+  private var fold = LogFold()
   private(set) var tail = RecordPlace(number: 1, sector: SegmentFile.headerSectors, sectors: 0)
   private(set) var tornTail: TornTail?
   /// The last record of each segment.
   private var lastRecords: [RecordPlace?] = []
+
+  var map: LogMap { fold.map }
+  var hardState: HardState { fold.hardState }
 
   init(directory: String, fileSystem: any FileSystem, scratch: ScratchBuffer, maximumSectors: UInt32) {
     self.directory = directory
@@ -35,7 +37,7 @@ struct LogRecovery {
     }
     for (index, generation) in generations.enumerated() {
       guard index == 0 || generation == generations[index - 1] + 1 else {
-        throw missing(generations[index - 1] + 1, "this segment of the log is missing; later ones exist")
+        throw SegmentFile.missing(generations[index - 1] + 1, in: directory)
       }
       try read(generation, isFirst: index == 0, isLast: index == generations.count - 1)
     }
@@ -62,32 +64,10 @@ struct LogRecovery {
     let (segment, state) = try SegmentFile.open(
       path, generation: generation, in: fileSystem, scratch: scratch)
     let scan = try SegmentScan(segment, isLast: isLast, scratch: scratch)
-    let header = segment.header
-    if isFirst {
-      map = LogMap(firstIndex: header.firstIndex, previousTerm: header.previousTerm)
-    } else if header.firstIndex < map.endIndex {
-      map.truncate(from: header.firstIndex, previousTerm: header.previousTerm)
-    } else if header.firstIndex > map.endIndex {
-      throw segment.damaged(
-        0, "segment begins with entry \(header.firstIndex.rawValue), expected \(map.endIndex.rawValue)")
-    }
-    hardState = state
-    var seal: UInt64?
+    try fold.begin(segment, state, isFirst: isFirst)
     for place in scan.records {
       try segment.forEachItem(of: place, scratch: scratch) { (item, _) throws(StorageError) in
-        guard seal == nil else { throw segment.damaged(place.sector, "record behind the seal") }
-        switch item {
-        case .entry(let index, let term, _):
-          guard index == map.endIndex, term >= map.lastTerm else {
-            throw segment.damaged(
-              place.sector, "entry \(index.rawValue) stands where \(map.endIndex.rawValue) was expected")
-          }
-          map.append(term: term, generation: generation, place: place)
-        case .hardState(let state): hardState = state
-        case .truncation(let from, let previousTerm): map.truncate(from: from, previousTerm: previousTerm)
-        case .seal(let next): seal = next
-        case .header: throw segment.damaged(place.sector, "header within the segment")
-        }
+        try fold.take(item, at: place, in: segment)
       }
     }
     tail = RecordPlace(number: scan.nextRecord, sector: scan.end, sectors: 0)
@@ -98,26 +78,14 @@ struct LogRecovery {
         path: path, offset: UInt64(scan.end) * UInt64(Sector.bytes),
         bytes: UInt64(scan.tornSectors) * UInt64(Sector.bytes))
     }
-    try check(seal, of: segment, isLast: isLast)
+    try check(fold.seal, of: segment, isLast: isLast)
   }
 
   private func check(_ seal: UInt64?, of segment: SegmentFile, isLast: Bool) throws(StorageError) {
-    let next = segment.generation + 1
-    if let seal, seal != next {
-      throw segment.damaged(0, "segment is followed by \(seal), not \(next)")
-    }
-    if isLast {
-      guard seal == nil else {
-        throw missing(next, "this segment of the log is missing; the one before it is sealed")
-      }
-    } else if seal == nil {
-      // The machine stopped between the successor's birth and the seal.
-      var buffer = RecordBuffer(bodyBytes: 256)
-      try SegmentFile.seal(segment, at: tail, next: next, buffer: &buffer)
-    }
-  }
-
-  private func missing(_ generation: UInt64, _ detail: String) -> StorageError {
-    StorageError(.damaged, path: directory + "/" + SegmentFile.name(of: generation), offset: 0, detail)
+    try LogFold.check(seal, of: segment, isLast: isLast)
+    guard !isLast, seal == nil else { return }
+    // The machine stopped between the successor's birth and the seal.
+    var buffer = RecordBuffer(bodyBytes: 256)
+    try SegmentFile.seal(segment, at: tail, next: segment.generation + 1, buffer: &buffer)
   }
 }

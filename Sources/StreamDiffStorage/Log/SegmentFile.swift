@@ -28,12 +28,15 @@ struct SegmentFile {
   }
 
   /// Opens a segment and checks its header.
-  /// - Parameter scratch: at least a page.
+  /// - Parameters:
+  ///   - scratch: at least a page.
+  ///   - mode: `.read` for one that only looks.
   /// - Returns: the segment, and the hard state as it was when the segment began.
   static func open(
-    _ path: String, generation: UInt64, in fileSystem: any FileSystem, scratch: ScratchBuffer
+    _ path: String, generation: UInt64, in fileSystem: any FileSystem, scratch: ScratchBuffer,
+    mode: FileMode = .write
   ) throws(StorageError) -> (SegmentFile, HardState) {
-    let file = try fileSystem.open(path, .write)
+    let file = try fileSystem.open(path, mode)
     let size = try file.size()
     let header = try readHeader(of: file, generation: generation, scratch: scratch)
     guard size == UInt64(header.0.sectors) * UInt64(Sector.bytes) else {

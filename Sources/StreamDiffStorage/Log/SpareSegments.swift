@@ -35,15 +35,14 @@ final class SpareSegments: Sendable {
     var state = State()
     for name in names {
       let path = directory + "/" + name
-      let number = name.hasPrefix("spare-") ? UInt64(name.dropFirst(6), radix: 16) : nil
-      if let number, number < SegmentFile.maximumGeneration {
+      if let number = Self.number(ofSpare: name) {
         state.nextNumber = max(state.nextNumber, number + 1)
         let size = try fileSystem.open(path, .read).size()
         if keeping && size == UInt64(segmentBytes) && state.ready.count < Self.wanted {
           state.ready.append(path)
           continue
         }
-      } else if !name.hasPrefix("filling-") {
+      } else if !Self.isUnfinished(name) {
         continue
       }
       try fileSystem.remove(path, .spareLeftover)
@@ -53,6 +52,18 @@ final class SpareSegments: Sendable {
 
   /// Why the disk cannot be trusted any more, if a sync of a spare failed.
   var failure: StorageError? { state.withLock { $0.failure } }
+
+  private static func number(ofSpare name: String) -> UInt64? {
+    guard name.hasPrefix("spare-"), let number = UInt64(name.dropFirst(6), radix: 16),
+      number < SegmentFile.maximumGeneration
+    else { return nil }
+    return number
+  }
+
+  static func isSpare(_ name: String) -> Bool { number(ofSpare: name) != nil }
+
+  /// Whether a process that was killed left it.
+  static func isUnfinished(_ name: String) -> Bool { name.hasPrefix("filling-") }
 
   /// A file of `segmentBytes` to rename, if one is ready.
   func take() -> String? { state.withLock { $0.ready.popLast() } }

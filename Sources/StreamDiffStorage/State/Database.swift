@@ -27,12 +27,20 @@ package final class Database: StateEngine, @unchecked Sendable {
   private let readOptions: OpaquePointer
   private let cachedReadOptions: OpaquePointer
 
-  package init(opening path: String, _ configuration: Configuration) throws(StorageError) {
+  /// - Parameter isReadOnly: look at a database that exists, changing no byte of it. The caller holds a
+  ///   lock: RocksDB takes none.
+  package init(
+    opening path: String, _ configuration: Configuration, isReadOnly: Bool = false
+  ) throws(StorageError) {
     self.path = path
     let options = try Self.options(configuration, path)
     self.options = options
+    if isReadOnly { rocksdb_options_set_create_if_missing(options, 0) }
     do throws(StorageError) {
-      handle = try Self.check(path) { rocksdb_open(options, path, $0) }.unwrapped(path)
+      handle = try Self.check(path) { message in
+        isReadOnly
+          ? rocksdb_open_for_read_only(options, path, 0, message) : rocksdb_open(options, path, message)
+      }.unwrapped(path)
     } catch {
       rocksdb_options_destroy(options)
       throw error
@@ -157,6 +165,18 @@ package final class Database: StateEngine, @unchecked Sendable {
       try Self.check(path, body)
     } catch {
       throw StorageError(error.code, path: path, "\(call): \(error.detail)")
+    }
+  }
+
+  /// The files that hold the records, as the database knows them.
+  var liveFiles: [(name: String, bytes: UInt64)] {
+    let files = rocksdb_livefiles(handle)
+    defer { rocksdb_livefiles_destroy(files) }
+    return (0..<rocksdb_livefiles_count(files)).compactMap { index in
+      // RocksDB gives the name with a slash in front.
+      rocksdb_livefiles_name(files, index).map {
+        (String(String(cString: $0).drop { $0 == "/" }), UInt64(rocksdb_livefiles_size(files, index)))
+      }
     }
   }
 

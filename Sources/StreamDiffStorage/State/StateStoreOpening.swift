@@ -39,20 +39,25 @@ extension StateStore {
       batch.put(StoreKey.format, StoredInteger.bytes(StoreKey.currentFormat))
       try engine.write(batch, .stateFormat)
     case let format? where format > StoreKey.currentFormat:
-      throw StorageError(
-        .newerFormat, path: engine.path,
-        "state format \(format), this release knows \(StoreKey.currentFormat)")
+      throw newerFormat(format, engine.path)
     default: throw StorageError(.damaged, path: engine.path, "the record of the state's format")
     }
+  }
+
+  static func newerFormat(_ format: UInt32, _ path: String) -> StorageError {
+    StorageError(
+      .newerFormat, path: path,
+      "state format \(format) is newer than \(StoreKey.currentFormat), which this release knows: use the one "
+        + "that wrote it")
   }
 
   private static func readApplied(_ reads: any EngineReads) throws(StorageError) -> (LogIndex, Term) {
     let applied = try StoreKey.applied.withBytes { (key) throws(StorageError) in
       try reads.get(key) { (value) throws(StorageError) in
-        guard let index: UInt64 = StoredInteger.read(value, at: 0),
-          let term: UInt64 = StoredInteger.read(value, at: 8)
-        else { throw StorageError(.damaged, path: reads.path, "the record of the applied index") }
-        return (LogIndex(index), Term(term))
+        guard case .applied(let index, let term) = SystemRecord(key: StoreKey.applied, value) else {
+          throw StorageError(.damaged, path: reads.path, "the record of the applied index")
+        }
+        return (index, term)
       }
     }
     return applied ?? (.zero, .zero)
@@ -65,11 +70,12 @@ extension StateStore {
     let iterator = reads.iterator()
     StoreKey.keyspaces.withBytes { iterator.seek($0) }
     while iterator.isValid, iterator.key.starts(with: StoreKey.keyspaces) {
-      let name = String(decoding: iterator.key.dropFirst(StoreKey.keyspaces.count), as: UTF8.self)
-      guard let name = KeyspaceName(name), let id: UInt32 = StoredInteger.read(iterator.value, at: 0),
-        iterator.value.count == 5, let kind = KeyspaceKind(rawValue: iterator.value[4])
-      else { throw StorageError(.damaged, path: reads.path, "the record of keyspace \(name)") }
-      keyspaces[name] = KeyspaceRecord(id: id, name: name, kind: kind)
+      let key = Array(iterator.key)
+      guard case .keyspace(let record) = SystemRecord(key: key, iterator.value) else {
+        let name = String(decoding: key.dropFirst(StoreKey.keyspaces.count), as: UTF8.self)
+        throw StorageError(.damaged, path: reads.path, "the record of keyspace \(name)")
+      }
+      keyspaces[record.name] = record
       iterator.next()
     }
     try iterator.check()

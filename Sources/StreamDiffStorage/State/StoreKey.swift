@@ -28,13 +28,14 @@ enum StoreKey {
     case leaves = 3
   }
 
-  static let format: [UInt8] = [4, 0]
-  static let applied: [UInt8] = [4, 1]
-  static let keyspaces: [UInt8] = [4, 2]
-  static let sessionTable: [UInt8] = [4, 3]
-  static let sessions: [UInt8] = [4, 4]
+  static let systemArea: UInt8 = 4
+  static let format: [UInt8] = [systemArea, 0]
+  static let applied: [UInt8] = [systemArea, 1]
+  static let keyspaces: [UInt8] = [systemArea, 2]
+  static let sessionTable: [UInt8] = [systemArea, 3]
+  static let sessions: [UInt8] = [systemArea, 4]
   /// In the order of use: what expires first comes first.
-  static let sessionUses: [UInt8] = [4, 5]
+  static let sessionUses: [UInt8] = [systemArea, 5]
 
   /// 2 added sessions; a state of format 1 has none and is taken as it is.
   static let currentFormat: UInt32 = 2
@@ -43,9 +44,7 @@ enum StoreKey {
   static let prefixBytes = 5
 
   static func prefix(_ area: Area, _ keyspace: UInt32) -> [UInt8] {
-    var bytes: [UInt8] = [area.rawValue]
-    withUnsafeBytes(of: keyspace.bigEndian) { bytes.append(contentsOf: $0) }
-    return bytes
+    [area.rawValue] + StoredInteger.bigEndian(keyspace)
   }
 
   static func session(_ id: SessionID) -> [UInt8] { sessions + id.bytes }
@@ -134,10 +133,42 @@ enum StoredEntry {
   }
 }
 
+/// A record of the system area, whole and well-formed.
+enum SystemRecord {
+  case format(UInt32)
+  case applied(LogIndex, Term)
+  case keyspace(KeyspaceRecord)
+
+  /// - Returns: `nil` for anything else.
+  init?(key: [UInt8], _ value: UnsafeRawBufferPointer) {
+    if key == StoreKey.format {
+      guard value.count == 4, let format: UInt32 = StoredInteger.read(value, at: 0) else { return nil }
+      self = .format(format)
+    } else if key == StoreKey.applied {
+      guard value.count == 16, let index: UInt64 = StoredInteger.read(value, at: 0),
+        let term: UInt64 = StoredInteger.read(value, at: 8)
+      else { return nil }
+      self = .applied(LogIndex(index), Term(term))
+    } else if key.starts(with: StoreKey.keyspaces) {
+      let text = String(decoding: key.dropFirst(StoreKey.keyspaces.count), as: UTF8.self)
+      guard !text.isEmpty, let name = KeyspaceName(text), value.count == 5,
+        let id: UInt32 = StoredInteger.read(value, at: 0), let kind = KeyspaceKind(rawValue: value[4])
+      else { return nil }
+      self = .keyspace(KeyspaceRecord(id: id, name: name, kind: kind))
+    } else {
+      return nil
+    }
+  }
+}
+
 /// Little-endian integers of the system records.
 enum StoredInteger {
   static func bytes(_ value: some FixedWidthInteger) -> [UInt8] {
     withUnsafeBytes(of: value.littleEndian) { Array($0) }
+  }
+
+  static func bigEndian(_ value: some FixedWidthInteger) -> [UInt8] {
+    withUnsafeBytes(of: value.bigEndian) { Array($0) }
   }
 
   static func read<T: FixedWidthInteger>(_ bytes: UnsafeRawBufferPointer, at offset: Int) -> T? {
