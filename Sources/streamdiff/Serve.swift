@@ -34,6 +34,12 @@ struct Serve: AsyncParsableCommand {
       valueName: "1h|90s|500ms"))
   var sessionLifetime = TimeSpan(SessionExpiryPolicy.defaultLifetime)
 
+  @Option(
+    help: ArgumentHelp(
+      "Free space below which writes are refused and reads go on; 256 MiB, or 5 % of a smaller disk.",
+      valueName: "bytes"))
+  var diskFloor: ByteSize?
+
   @Flag(name: .long, help: "Listen in clear text beyond this machine.")
   var insecure = false
 
@@ -60,7 +66,8 @@ struct Serve: AsyncParsableCommand {
       var configuration = ServiceGroupConfiguration(
         services: [
           ServerService(
-            directory: dataDir, address: address, sessions: sessionLifetime.duration, logger: logger)
+            directory: dataDir, address: address, sessions: sessionLifetime.duration,
+            diskFloor: diskFloor?.bytes, logger: logger)
         ],
         gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
       configuration.maximumGracefulShutdownDuration = .seconds(60)
@@ -96,6 +103,7 @@ private struct ServerService: Service {
   let directory: String
   let address: ServerAddress
   let sessions: Duration
+  let diskFloor: UInt64?
   let logger: Logger
 
   func run() async throws {
@@ -103,20 +111,24 @@ private struct ServerService: Service {
       directory: directory, host: address.host, port: address.port, version: StreamDiff.version)
     configuration.replica.sessions = SessionExpiryPolicy(lifetime: sessions)
     configuration.limits.connections = DescriptorLimit.connections(configuration.limits.connections)
+    configuration.replica.diskFloor = diskFloor
     let server: StreamDiffServer
     do {
       server = try await StreamDiffServer.start(configuration, logger: logger)
     } catch let error as IOError {
       let reason = String(cString: strerror(error.errnoCode))
       throw ClientFailure(.failed, "cannot listen on \(address): \(reason)")
+    } catch {
+      let failure = ClientFailure(error)
+      throw failure.kind == .verification ? damaged(failure.detail) : failure
     }
     Output.print("ready listen=\(ServerAddress(host: server.host, port: server.port))")
-    let (failures, input) = AsyncStream<String>.makeStream(bufferingPolicy: .bufferingOldest(1))
-    server.replica.whenFailed { input.yield("\($0)") }
+    let (failures, input) = AsyncStream<ReplicaError>.makeStream(bufferingPolicy: .bufferingOldest(1))
+    server.replica.whenFailed { input.yield($0) }
     let keeper = Task { await MemoryKeeper.run() }
     defer { keeper.cancel() }
     // Ends with the shutdown signal, or with the replica.
-    var failure: String?
+    var failure: ReplicaError?
     for await reason in failures.cancelOnGracefulShutdown() {
       failure = reason
       break
@@ -126,6 +138,12 @@ private struct ServerService: Service {
     } catch  where failure != nil {
       // The failure itself is told below.
     }
-    if let failure { throw ClientFailure(.failed, "the replica stopped: \(failure)") }
+    if let failure { throw failure.isDamage ? damaged("\(failure)") : ClientFailure(.failed, "\(failure)") }
+  }
+
+  /// Starting again would not help: a supervisor is told so by the exit code, and people what to do.
+  private func damaged(_ detail: String) -> ClientFailure {
+    ClientFailure(
+      .verification, "\(detail); `streamdiff check --data-dir \(directory)` names everything that is damaged")
   }
 }

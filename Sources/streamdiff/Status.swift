@@ -35,6 +35,7 @@ struct Status: AsyncParsableCommand {
       ("members", .array(status.members.map(json))), ("sessions", .array(status.sessions.map(json))),
       ("counters", .object(status.counters.map { ($0.name, .number($0.value)) })),
       ("version", .string(status.version)),
+      ("read_only", status.readOnly.map { .string($0) } ?? .null),
     ])
   }
 
@@ -70,6 +71,7 @@ struct Status: AsyncParsableCommand {
         + "applied \(status.applied)\(status.isSyncing ? ", syncing" : "")",
       "version  \(status.version)",
     ]
+    if let readOnly = status.readOnly { lines.append(readOnly) }
     for keyspace in status.keyspaces {
       lines.append(
         "keyspace \(keyspace.name)   \(keyspace.kind?.name ?? "new"), \(keyspace.entries) entries, "

@@ -34,11 +34,12 @@ def require(condition, message):
 class Server:
     """One `streamdiff serve` on a port of its own."""
 
-    def __init__(self, data_dir, *arguments, binary=BINARY, prefix=()):
+    def __init__(self, data_dir, *arguments, binary=BINARY, prefix=(), environment=None):
         self.data_dir = pathlib.Path(data_dir)
         self.arguments = arguments
         self.binary = binary
         self.prefix = list(prefix)
+        self.environment = {**os.environ, **{name: str(value) for name, value in (environment or {}).items()}}
         self.process = None
         self.address = None
         self.port = 0
@@ -52,6 +53,7 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=self.log,
             text=True,
+            env=self.environment,
         )
         timer = threading.Timer(timeout, self.process.kill)
         timer.start()

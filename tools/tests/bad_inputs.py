@@ -226,7 +226,7 @@ def law():
             second = subprocess.run(
                 [str(BINARY), "serve", "--data-dir", str(work / "data"), "--listen", "127.0.0.1:0"],
                 capture_output=True, text=True, timeout=30)
-            require(second.returncode == 1 and "data" in second.stderr, f"a second server on one directory: {second}")
+            require(second.returncode == 5 and "another process" in second.stderr, f"a second server on one directory: {second}")
             server.stop()
         wrong_usage(work)
         lost_log(work)

@@ -46,6 +46,7 @@ public struct ClientFailure: Error, Hashable, Sendable, CustomStringConvertible 
     case let error as SyncFailure: self.init(sync: error)
     case let error as SyncError: self.init(sync: error)
     case let error as StorageError: self.init(storage: error)
+    case let error as ReplicaError: self.init(error.isDamage ? .verification : .failed, error.detail)
     case let error as WireError:
       self.init(.failed, "an answer of the server cannot be read: \(error.detail)")
     case is CancellationError: self.init(.failed, "interrupted")

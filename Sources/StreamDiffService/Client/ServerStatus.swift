@@ -43,6 +43,8 @@ public struct ServerStatus: Sendable {
   public let applied: UInt64
   public let isSyncing: Bool
   public let version: String
+  /// Why it takes no writes though it serves; nil while it takes them.
+  public let readOnly: String?
   public let keyspaces: [Keyspace]
   public let members: [Member]
   public let sessions: [Session]
@@ -57,6 +59,7 @@ public struct ServerStatus: Sendable {
     applied = answer.applied.rawValue
     isSyncing = answer.isSyncing
     version = answer.version
+    readOnly = answer.readOnly.isEmpty ? nil : answer.readOnly
     keyspaces = answer.keyspaces.map {
       Keyspace(
         name: $0.name, root: $0.root, entries: $0.entries, bytes: $0.bytes, kind: $0.kind,

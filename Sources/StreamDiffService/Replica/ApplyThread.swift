@@ -85,14 +85,26 @@ final class ApplyThread {
   /// Brings trees up to date between two entries. Nothing but tree upkeep changes.
   private func refresh(_ refreshes: [ApplyQueue.Refresh]) throws {
     let transaction = try store.transaction()
+    var damaged: [KeyspaceName: ReplicaError] = [:]
     for keyspace in store.keyspaces {
       let isWanted = refreshes.contains { $0.keyspace == nil || $0.keyspace == keyspace.name }
-      if isWanted { _ = try transaction.position(of: keyspace) }
+      guard isWanted else { continue }
+      do {
+        _ = try transaction.position(of: keyspace)
+      } catch {
+        guard error.code == .damaged else { throw error }
+        // Its tree stays as it was: who asks for it is told, and the other keyspaces are served.
+        shared.noteDamage(error)
+        damaged[keyspace.name] = ReplicaError(.damaged, "\(error)")
+      }
     }
     try store.commit(transaction, appliedIndex: applied, term: term)
     countUpkeep(of: transaction)
     let view = try store.view()
-    for refresh in refreshes { refresh.completion(.success(view)) }
+    for refresh in refreshes {
+      let damage = refresh.keyspace.flatMap { damaged[$0] }
+      refresh.completion(damage.map { .failure($0) } ?? .success(view))
+    }
   }
 
   private func count(_ outcomes: [StateMachine.Outcome]) {
@@ -126,7 +138,7 @@ final class ApplyThread {
   }
 
   private func fail(_ error: any Error) -> ReplicaError {
-    shared.fail("the state failed: \(error)")
+    shared.fail("the state failed", error)
     let reason = shared.failure ?? ReplicaError(.unavailable, "\(error)")
     queue.abandon(reason)
     progress.fail(reason)

@@ -13,14 +13,18 @@ final class Flusher: Sendable {
   private let proposals: ProposalQueue
   private let threshold: Int
   private let shared: ReplicaShared
+  private let disk: DiskWatch
   private let monitor: Monitor<State>
 
   /// - Parameter threshold: logged bytes that the state's files may lack. What is replayed at the start
   ///   counts, since it is applied again.
-  init(store: StateStore, proposals: ProposalQueue, threshold: Int, shared: ReplicaShared) {
+  init(
+    store: StateStore, proposals: ProposalQueue, threshold: Int, disk: DiskWatch, shared: ReplicaShared
+  ) {
     self.store = store
     self.proposals = proposals
     self.threshold = threshold
+    self.disk = disk
     self.shared = shared
     monitor = Monitor(State())
   }
@@ -38,7 +42,15 @@ final class Flusher: Sendable {
 
   /// Runs until stopped or a flush fails, which is final: a store that cannot write its files must
   /// not take more.
-  func run() { while monitor.wait(isDue), step() {} }
+  func run() {
+    while true {
+      // Without work it looks at the disk, once a second.
+      let due = monitor.wait(for: .seconds(1), isDue)
+      disk.sample()
+      guard due ?? true else { return }
+      if due != nil, !step() { return }
+    }
+  }
 
   /// - Returns: whether a flush is due now.
   func takeNow() -> Bool { monitor.withLock { isDue(&$0) } ?? false }
@@ -51,7 +63,7 @@ final class Flusher: Sendable {
       proposals.drop(through: covered)
       return true
     } catch {
-      shared.fail("the state cannot be flushed: \(error)")
+      shared.fail("the state cannot be flushed", error)
       if let reason = shared.failure { proposals.close(reason) }
       return false
     }

@@ -12,6 +12,12 @@ final class LogThread {
   private let limits: ReplicaLimits
   private let counters: ReplicaCounters
   private let shared: ReplicaShared
+  private let disk: DiskWatch
+  /// Bytes logged since the disk was asked for its free space.
+  private var unsampledBytes = 0
+
+  /// Between two questions to the disk: as much as any floor can bear.
+  private static let sampleBytes = 1 << 20
 
   /// Proposals in the log that are not committed yet, in order; the first one's index.
   private var pending: Deque<Proposal> = []
@@ -23,7 +29,7 @@ final class LogThread {
 
   init(
     log: WriteAheadLog, raft: RaftCore, proposals: ProposalQueue, applying: ApplyQueue,
-    limits: ReplicaLimits, shared: ReplicaShared
+    limits: ReplicaLimits, disk: DiskWatch, shared: ReplicaShared
   ) {
     self.log = log
     self.raft = raft
@@ -31,6 +37,7 @@ final class LogThread {
     self.applying = applying
     self.limits = limits
     self.shared = shared
+    self.disk = disk
     counters = shared.counters
     firstOwn = log.lastIndex + 1
   }
@@ -93,12 +100,21 @@ final class LogThread {
       if ready.hardState != nil || !ready.entries.isEmpty {
         try log.sync()
         counters.syncs.add(1)
-        counters.loggedBytes.add(ready.entries.reduce(0) { $0 + $1.payload.count })
+        let bytes = ready.entries.reduce(0) { $0 + $1.payload.count }
+        counters.loggedBytes.add(bytes)
+        sampleDisk(after: bytes)
         raft.persisted(through: log.lastIndex)
       }
       shared.update(raft.status)
       if let committed = ready.committed { try handOver(committed) }
     }
+  }
+
+  private func sampleDisk(after bytes: Int) {
+    unsampledBytes += bytes
+    guard unsampledBytes >= Self.sampleBytes else { return }
+    unsampledBytes = 0
+    disk.sample()
   }
 
   private func handOver(_ committed: ClosedRange<LogIndex>) throws {
@@ -162,7 +178,7 @@ final class LogThread {
   /// A failed log is never written again: whether a sync that failed left its bytes on disk or not,
   /// nobody can tell.
   private func fail(_ error: any Error) {
-    shared.fail("the log failed: \(error)")
+    shared.fail("the log failed", error)
     let reason = shared.failure ?? ReplicaError(.unavailable, "\(error)")
     proposals.close(reason)
     let unsure = ReplicaError(.uncertain, reason.detail)

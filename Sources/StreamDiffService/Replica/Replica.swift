@@ -22,6 +22,8 @@ public final class Replica: Sendable {
     public var openState: @Sendable (_ directory: String) throws(StorageError) -> StateStore = {
       (directory) throws(StorageError) in try StateStore.open(directory)
     }
+    /// Free bytes below which no write is taken; `nil`: 256 MiB, or 5 % of a smaller disk.
+    public var diskFloor: UInt64?
 
     public init(directory: String) { self.directory = directory }
   }
@@ -38,6 +40,7 @@ public final class Replica: Sendable {
   private var progress: ApplyProgress { workers.progress }
   private var proposals: ProposalQueue { workers.proposals }
   private var applying: ApplyQueue { workers.applying }
+  private var disk: DiskWatch { workers.disk }
 
   /// Opens the directory, or makes it one, and replays what the log has beyond the state. Blocks for
   /// as long as that takes: call it on a thread that may.
@@ -134,11 +137,16 @@ public final class Replica: Sendable {
 
   // MARK: Life
 
+  /// Why it takes no writes though it serves; `nil` while it takes them.
+  public var readOnly: ReplicaError? { disk.refusal }
+
   /// Why it no longer serves; `nil` while it does.
   public var failure: ReplicaError? { shared.failure }
   public func whenFailed(_ listener: @escaping @Sendable (ReplicaError) -> Void) {
     shared.whenFailed(listener)
   }
+  /// Counts and logs it, if it is a read that met damage.
+  func noteDamage(_ error: any Error) { shared.noteDamage(error) }
   public var counters: ReplicaCounters { shared.counters }
   public var raft: RaftCore.Status { shared.raft }
   public var applied: LogIndex { progress.applied }
@@ -177,4 +185,14 @@ public final class Replica: Sendable {
 private struct UncheckedBox<Value>: @unchecked Sendable {
   let value: Value
   init(_ value: Value) { self.value = value }
+}
+
+extension Command {
+  /// Whether a disk without space to spare has none for it: deletions are records too.
+  fileprivate var addsBytes: Bool {
+    switch self {
+    case .operations, .createKeyspace: true
+    case .noop, .openSession, .expireSessions, .seal: false
+    }
+  }
 }

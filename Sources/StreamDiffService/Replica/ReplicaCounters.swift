@@ -34,6 +34,8 @@ public final class ReplicaCounters: Sendable {
   /// What bringing Merkle trees up to date took: digest records read, and nodes whose digest was computed.
   public let merkleRecords = Count()
   public let merkleNodes = Count()
+  /// Reads that met damaged data.
+  public let damagedReads = Count()
 
   public init() {}
 
@@ -48,7 +50,7 @@ public final class ReplicaCounters: Sendable {
       ("sessions_refused_expired", expiredRefusals.value),
       ("sessions_refused_superseded", supersededRefusals.value),
       ("state_batches", batches.value),
-      ("state_flushes", flushes.value),
+      ("state_flushes", flushes.value), ("reads_damaged", damagedReads.value),
       ("merkle_records_read", merkleRecords.value), ("merkle_nodes_hashed", merkleNodes.value),
     ]
   }

@@ -22,4 +22,17 @@ public struct ReplicaLimits: Hashable, Sendable {
   public var readThreads = 2
 
   public init() {}
+
+  /// What a disk of `total` bytes has room for: segments of at most a sixteenth of it, down to the least
+  /// that holds a command.
+  public mutating func fit(disk total: UInt64) {
+    guard total > 0 else { return }
+    let unit = 4 << 20
+    let fitting = max(unit, Int(clamping: total / 16) / unit * unit)
+    guard fitting < segmentBytes else { return }
+    segmentBytes = fitting
+    unflushedBytes = min(unflushedBytes, 2 * fitting)
+    queuedProposalBytes = min(queuedProposalBytes, fitting)
+    queuedApplyBytes = min(queuedApplyBytes, fitting)
+  }
 }

@@ -1,5 +1,6 @@
 import Logging
 import StreamDiffCore
+import StreamDiffStorage
 import Synchronization
 
 /// What the replica's threads tell each other and the services: counters, Raft's status, and whether
@@ -32,8 +33,10 @@ final class ReplicaShared: Sendable {
   }
 
   /// The first failure counts; later ones are its echo.
-  func fail(_ reason: String) {
-    let error = ReplicaError(.unavailable, "this replica has stopped serving: \(reason)")
+  /// - Parameter cause: what failed `doing`.
+  func fail(_ doing: String, _ cause: any Error) {
+    var error = ReplicaError(.unavailable, "this replica has stopped serving: \(doing): \(cause)")
+    error.isDamage = (cause as? StorageError)?.code == .damaged
     let listeners: [@Sendable (ReplicaError) -> Void]? = state.withLock { state in
       guard state.failure == nil else { return nil }
       state.failure = error
@@ -43,6 +46,16 @@ final class ReplicaShared: Sendable {
     guard let listeners else { return }
     logger.critical("\(error.detail)")
     for listener in listeners { listener(error) }
+  }
+
+  /// Counts and logs a read that met damage: it is answered so, and what is whole is served on.
+  func noteDamage(_ error: any Error) {
+    let isDamage =
+      (error as? StorageError)?.code == .damaged || (error as? ReplicaError)?.code == .damaged
+    guard isDamage else { return }
+    counters.damagedReads.add(1)
+    logger.error(
+      "damaged data was asked for: \(error); `streamdiff check` on the stopped server names all of it")
   }
 
   /// Calls `listener` once, when the replica fails, or now if it has.

@@ -14,6 +14,7 @@ package final class ReplicaWorkers: @unchecked Sendable {  // each worker is use
   let applying: ApplyQueue
   let shared: ReplicaShared
   let progress: ApplyProgress
+  let disk: DiskWatch
   package let store: StateStore
   /// What opening the log had to cut.
   package let tornTail: TornTail?
@@ -26,8 +27,9 @@ package final class ReplicaWorkers: @unchecked Sendable {  // each worker is use
   package init(
     opening configuration: Replica.Configuration, preparesSpares: Bool, logger: Logger
   ) throws(StorageError) {
-    let limits = configuration.limits
     let directory = try DataDirectory(configuration.directory, fileSystem: configuration.fileSystem)
+    var limits = configuration.limits
+    limits.fit(disk: try configuration.fileSystem.space(at: directory.path).total)
     try directory.requireLog(configuration.fileSystem)
     // The log before the state: where there is a state there has been a log.
     let log = try WriteAheadLog(
@@ -52,10 +54,15 @@ package final class ReplicaWorkers: @unchecked Sendable {  // each worker is use
     progress = ApplyProgress(applied: store.recoveredIndex)
     proposals = ProposalQueue(limits: limits)
     applying = ApplyQueue(limits: limits)
+    disk = DiskWatch(
+      directory.path, floor: configuration.diskFloor, limits: limits, fileSystem: configuration.fileSystem,
+      logger: logger)
+    disk.sample()
     flusher = Flusher(
-      store: store, proposals: proposals, threshold: limits.unflushedBytes, shared: shared)
+      store: store, proposals: proposals, threshold: limits.unflushedBytes, disk: disk, shared: shared)
     self.log = LogThread(
-      log: log, raft: raft, proposals: proposals, applying: applying, limits: limits, shared: shared)
+      log: log, raft: raft, proposals: proposals, applying: applying, limits: limits, disk: disk,
+      shared: shared)
     apply = ApplyThread(
       store: store, queue: applying, flusher: flusher, shared: shared, progress: progress)
   }
@@ -77,6 +84,10 @@ package final class ReplicaWorkers: @unchecked Sendable {  // each worker is use
     _ command: Command, wantsView: Bool = false, completion: @escaping ProposalCompletion
   ) throws(ReplicaError) {
     if let failure = shared.failure { throw failure }
+    if command.addsBytes, let refusal = disk.refusal {
+      shared.counters.refusedProposals.add(1)
+      throw refusal
+    }
     let payload = command.encode()
     guard payload.count <= Limits.commandBytes else {
       throw ReplicaError(

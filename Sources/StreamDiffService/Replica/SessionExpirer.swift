@@ -32,7 +32,7 @@ final class SessionExpirer: Sendable {
       do {
         while let command = try due(), expires(command) {}
       } catch {
-        if error.code != .closed { shared.fail("the sessions cannot be read: \(error)") }
+        if error.code != .closed { shared.fail("the sessions cannot be read", error) }
         return
       }
     }

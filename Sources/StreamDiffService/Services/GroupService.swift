@@ -42,6 +42,7 @@ public struct GroupService: Sendable {
     response.commit = raft.commit
     response.applied = view?.index ?? replica.applied
     response.version = version
+    response.readOnly = replica.readOnly?.detail ?? ""
     response.keyspaces = view.map { Self.keyspaces($0, roots: roots) } ?? []
     var member = StatusResponse.MemberStatus()
     member.nodeID = raft.id

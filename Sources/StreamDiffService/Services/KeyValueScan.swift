@@ -29,6 +29,7 @@ extension KeyValueService {
       }
       counters.scan.add(1)
     } catch {
+      replica.noteDamage(error)
       throw GRPCStatus(mapping: error)
     }
   }

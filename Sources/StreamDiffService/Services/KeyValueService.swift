@@ -39,6 +39,7 @@ public struct KeyValueService: Sendable {
           let read = try replica.store.get(request.key, in: keyspace, blocking: true)
           guard answer(call, read, keyspace) else { preconditionFailure("a blocking read would block") }
         } catch {
+          replica.noteDamage(error)
           call.fail(GRPCStatus(mapping: error))
         }
       }

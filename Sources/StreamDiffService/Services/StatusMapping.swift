@@ -21,8 +21,9 @@ extension GRPCStatus {
 
   init(_ error: ReplicaError) {
     switch error.code {
-    case .overloaded: self.init(.resourceExhausted, error.detail)
+    case .overloaded, .readOnly: self.init(.resourceExhausted, error.detail)
     case .unavailable: self.init(.unavailable, error.detail)
+    case .damaged: self.init(.dataLoss, error.detail)
     case .uncertain: self.init(.unavailable, "\(error.detail); whether the change was made is unknown")
     case .tooLarge: self.init(.invalidArgument, error.detail)
     }

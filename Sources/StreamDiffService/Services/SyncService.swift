@@ -36,6 +36,7 @@ public struct SyncService: Sendable {
         }
       }
     } catch {
+      if error is StorageError { replica.noteDamage(error) }
       throw RPCError(mapping: error)
     }
   }

@@ -7,6 +7,12 @@ struct EngineFiles {
   let fileSystem: any FileSystem
   let findings: Findings
 
+  /// Whether a start that ended before its database existed left this: the log then has everything.
+  func isUnborn() throws(StorageError) -> Bool {
+    let names = try fileSystem.list(directory)
+    return !names.contains("CURRENT") && !names.contains { $0.hasSuffix(".sst") }
+  }
+
   /// - Returns: whether the database can be opened with what `CURRENT` names.
   func inspect() throws(StorageError) -> Bool {
     let current = directory + "/CURRENT"

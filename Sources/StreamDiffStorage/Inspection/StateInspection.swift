@@ -32,6 +32,11 @@ public enum StateInspection {
     _ directory: String, findings: Findings, meter: InspectionMeter
   ) throws(StorageError) -> Summary? {
     let files = EngineFiles(directory: directory, fileSystem: PosixFileSystem(), findings: findings)
+    guard try !files.isUnborn() else {
+      findings.add(
+        Finding(.note, path: directory, "a start ended before there was a state; the next makes one"))
+      return Summary()
+    }
     guard try files.inspect() else { return nil }
     let database: Database
     do throws(StorageError) {
@@ -78,6 +83,7 @@ public enum StateInspection {
     }
     let iterator = reads.iterator()
     var hasFormat = false
+    var (sessions, uses, table) = (0, 0, SessionTable())
     [StoreKey.systemArea].withBytes { iterator.seek($0) }
     while iterator.isValid, iterator.key.first == StoreKey.systemArea {
       let (key, value) = (Array(iterator.key), Array(iterator.value))
@@ -86,21 +92,28 @@ public enum StateInspection {
       case .format(let format):
         hasFormat = true
         guard format <= StoreKey.currentFormat else { throw StateStore.newerFormat(format, reads.path) }
-        if format != StoreKey.currentFormat { damage("the record of the state's format says \(format)") }
+        if format == 0 { damage("the record of the state's format says 0") }
       case .applied(let index, let term): (summary.applied, summary.appliedTerm) = (index, term)
       case .keyspace(let record):
         if summary.keyspaces.contains(where: { $0.record.id == record.id }) || record.id == 0 {
           damage("keyspace \(record.name) has the number \(record.id), which is not its own")
         }
         summary.keyspaces.append(Summary.Keyspace(record: record, position: nil))
+      case .sessionTable(let read): table = read
+      case .session: sessions += 1
+      case .sessionUse: uses += 1
       case nil: damage("system record \(hex(key)) holds \(hex(value)), which is none of ours")
       }
       iterator.next()
     }
     do throws(StorageError) {
       try iterator.check()
-      if !hasFormat { damage("there is no record of the state's format") }
-      // An empty state has nothing applied yet.
+      if sessions != table.records || uses != table.records {
+        damage("\(table.records) sessions are counted; there are \(sessions) records and \(uses) uses")
+      }
+      // A state that was never flushed has nothing at all.
+      let isEmpty = summary.files == 0 && summary.applied == nil && summary.keyspaces.isEmpty
+      if !hasFormat, !isEmpty { damage("there is no record of the state's format") }
       if summary.applied == nil, !summary.keyspaces.isEmpty {
         damage("there is no record of the applied index")
       }

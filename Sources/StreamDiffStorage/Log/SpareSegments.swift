@@ -6,6 +6,9 @@ final class SpareSegments: Sendable {
   /// Enough for a first push of 128 MiB; what a group without traffic may cost on disk.
   static let wanted = 2
 
+  /// Free space, in segments, below which none is set aside: the log and the state need it more.
+  private static let roomInSegments: UInt64 = 8
+
   private struct State {
     var ready: [String] = []
     var nextNumber: UInt64 = 0
@@ -70,8 +73,9 @@ final class SpareSegments: Sendable {
 
   /// Renames a segment that the log no longer needs. The caller syncs the directory.
   func recycle(_ path: String, size: UInt64) throws(StorageError) {
+    let isKept = hasRoom && size == UInt64(segmentBytes)
     let spare: String? = state.withLock { state in
-      guard state.ready.count < Self.wanted, size == UInt64(segmentBytes) else { return nil }
+      guard isKept, state.ready.count < Self.wanted else { return nil }
       defer { state.nextNumber += 1 }
       return directory + "/spare-" + String(state.nextNumber, radix: 16)
     }
@@ -82,6 +86,7 @@ final class SpareSegments: Sendable {
 
   /// Fills spares up to `wanted`, on a thread of its own if it has one. Does nothing while that is under way.
   func prepare() {
+    guard hasRoom else { return }
     let isOurs = state.withLock { state in
       guard !state.isFilling, !state.isClosing, state.failure == nil, state.ready.count < Self.wanted else {
         return false
@@ -105,6 +110,11 @@ final class SpareSegments: Sendable {
       return state.thread
     }
     thread?.join()
+  }
+
+  private var hasRoom: Bool {
+    guard let space = try? fileSystem.space(at: directory), space.total > 0 else { return true }
+    return space.available / UInt64(segmentBytes) >= Self.roomInSegments
   }
 
   private func fill() {

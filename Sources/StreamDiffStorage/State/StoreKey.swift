@@ -138,6 +138,9 @@ enum SystemRecord {
   case format(UInt32)
   case applied(LogIndex, Term)
   case keyspace(KeyspaceRecord)
+  case sessionTable(SessionTable)
+  case session(SessionRecord)
+  case sessionUse(SessionID, SessionUse)
 
   /// - Returns: `nil` for anything else.
   init?(key: [UInt8], _ value: UnsafeRawBufferPointer) {
@@ -155,6 +158,17 @@ enum SystemRecord {
         let id: UInt32 = StoredInteger.read(value, at: 0), let kind = KeyspaceKind(rawValue: value[4])
       else { return nil }
       self = .keyspace(KeyspaceRecord(id: id, name: name, kind: kind))
+    } else if key == StoreKey.sessionTable {
+      guard let table = StoredSession.table(value) else { return nil }
+      self = .sessionTable(table)
+    } else if key.starts(with: StoreKey.sessions) {
+      guard let id = SessionID(bytes: Array(key.dropFirst(StoreKey.sessions.count))),
+        let record = StoredSession.record(id, value)
+      else { return nil }
+      self = .session(record)
+    } else if key.starts(with: StoreKey.sessionUses) {
+      guard let (id, use) = key.withBytes({ StoredSession.use($0, value) }) else { return nil }
+      self = .sessionUse(id, use)
     } else {
       return nil
     }

@@ -39,6 +39,8 @@ public struct StatusResponse: WireMessage {
   public var sessions: [SessionStatus] = []
   public var counters: [Counter] = []
   public var version = ""
+  /// Why writes are refused though reads go on; empty while they are taken.
+  public var readOnly = ""
 
   public init() {}
 
@@ -104,6 +106,7 @@ extension StatusResponse {
       status.applied = LogIndex(message.applied)
       status.isSyncing = message.syncing != 0
       status.version = try ProtoCoding.string(message.version, "version")
+      status.readOnly = try ProtoCoding.string(message.read_only, "read_only")
       for place in 0..<message.n_keyspaces {
         status.keyspaces.append(try KeyspaceStatus(message.keyspaces[place]!.pointee))
       }
@@ -133,6 +136,7 @@ extension StatusResponse {
       message.applied = applied.rawValue
       message.syncing = isSyncing ? 1 : 0
       message.version = arena.string(version)
+      message.read_only = arena.string(readOnly)
       message.n_keyspaces = keyspaces.count
       message.keyspaces = arena.messages(keyspaces, streamdiff__v1__keyspace_status__init) {
         $1.fill(&$0, &$2)

@@ -30,7 +30,7 @@ enum Samples {
     var status = StatusResponse()
     (status.nodeID, status.leader, status.role) = (NodeID(1), NodeID(2), "follower")
     (status.term, status.commit, status.applied) = (Term(3), LogIndex(40), LogIndex(39))
-    (status.isSyncing, status.version) = (true, "0.1.0")
+    (status.isSyncing, status.version, status.readOnly) = (true, "0.1.0", "full")
     var keyspace = StatusResponse.KeyspaceStatus()
     (keyspace.name, keyspace.root, keyspace.entries, keyspace.bytes) = ("default", digest, 3, 400)
     (keyspace.kind, keyspace.index) = (.plain, LogIndex(39))

@@ -315,7 +315,7 @@ const ProtobufCMessageDescriptor streamdiff__v1__status_request__descriptor =
   (ProtobufCMessageInit) streamdiff__v1__status_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor streamdiff__v1__status_response__field_descriptors[12] =
+static const ProtobufCFieldDescriptor streamdiff__v1__status_response__field_descriptors[13] =
 {
   {
     "node_id",
@@ -461,6 +461,18 @@ static const ProtobufCFieldDescriptor streamdiff__v1__status_response__field_des
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "read_only",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__StatusResponse, read_only),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned streamdiff__v1__status_response__field_indices_by_name[] = {
   5,   /* field[5] = applied */
@@ -470,6 +482,7 @@ static const unsigned streamdiff__v1__status_response__field_indices_by_name[] =
   2,   /* field[2] = leader */
   8,   /* field[8] = members */
   0,   /* field[0] = node_id */
+  12,   /* field[12] = read_only */
   1,   /* field[1] = role */
   9,   /* field[9] = sessions */
   6,   /* field[6] = syncing */
@@ -479,7 +492,7 @@ static const unsigned streamdiff__v1__status_response__field_indices_by_name[] =
 static const ProtobufCIntRange streamdiff__v1__status_response__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 12 }
+  { 0, 13 }
 };
 const ProtobufCMessageDescriptor streamdiff__v1__status_response__descriptor =
 {
@@ -489,7 +502,7 @@ const ProtobufCMessageDescriptor streamdiff__v1__status_response__descriptor =
   "Streamdiff__V1__StatusResponse",
   "streamdiff.v1",
   sizeof(Streamdiff__V1__StatusResponse),
-  12,
+  13,
   streamdiff__v1__status_response__field_descriptors,
   streamdiff__v1__status_response__field_indices_by_name,
   1,  streamdiff__v1__status_response__number_ranges,

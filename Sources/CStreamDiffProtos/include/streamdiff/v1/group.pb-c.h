@@ -67,10 +67,14 @@ struct  Streamdiff__V1__StatusResponse
   size_t n_counters;
   Streamdiff__V1__Counter **counters;
   char *version;
+  /*
+   * why writes are refused though reads go on; empty while they are taken
+   */
+  char *read_only;
 };
 #define STREAMDIFF__V1__STATUS_RESPONSE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&streamdiff__v1__status_response__descriptor) \
-    , 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0,NULL, 0,NULL, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string }
+    , 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0,NULL, 0,NULL, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
 struct  Streamdiff__V1__KeyspaceStatus
