@@ -189,7 +189,7 @@ private struct UncheckedBox<Value>: @unchecked Sendable {
 
 extension Command {
   /// Whether a disk without space to spare has none for it: deletions are records too.
-  fileprivate var addsBytes: Bool {
+  var addsBytes: Bool {
     switch self {
     case .operations, .createKeyspace: true
     case .noop, .openSession, .expireSessions, .seal: false

@@ -24,7 +24,6 @@ import Testing
       let counters = server.replica.counters
       let source = MeteredSource(
         valueBytes: valueBytes, count: 1000, applied: { counters.appliedOperations.value })
-      gate.close()
       let options = SyncOptions(keyspace: .default, kind: .plain, session: .random())
       let isOver = Mutex(false)
       let push = Task {
@@ -32,6 +31,9 @@ import Testing
         return try await SyncClient(client, pool: ReadPool(threads: 2, queued: 64)).push(
           source, options: options)
       }
+      // The session is open, which took a record of its own: from here on the disk answers when it is told to.
+      while options.meter.plainBytes.value == 0, !isOver.withLock({ $0 }) { await Task.yield() }
+      gate.close()
       // Held at the full credit, over and over: one group of operations becomes durable at a time.
       func unapplied() -> Int {
         Int(options.meter.plainBytes.value) - Int(counters.appliedOperations.value) * valueBytes

@@ -7,8 +7,8 @@ import Testing
   private static let entries = 44
 
   /// A log of several segments on a disk in memory, a value of some sectors in each record.
-  private func filled() throws -> MemoryFileSystem {
-    let disk = MemoryFileSystem()
+  private func filled() throws -> VirtualDisk {
+    let disk = VirtualDisk()
     let log = try WriteAheadLog(
       opening: "/log", fileSystem: disk, segmentBytes: 16 << 10, preparesSpares: false)
     for number in 1...Self.entries {
@@ -27,27 +27,29 @@ import Testing
     return disk
   }
 
-  private func inspect(_ disk: MemoryFileSystem) throws -> (LogInspection.Summary, Findings) {
+  private func inspect(_ disk: VirtualDisk) throws -> (LogInspection.Summary, Findings) {
     let findings = Findings()
     let summary = try LogInspection.run(
       "/log", fileSystem: disk, findings: findings, meter: InspectionMeter())
     return (summary, findings)
   }
 
-  private func segments(_ disk: MemoryFileSystem) -> [String] { disk.names.filter { $0.contains("/log-") } }
+  private func files(_ disk: VirtualDisk) -> [String] { disk.files(in: "/log") }
+
+  private func segments(_ disk: VirtualDisk) -> [String] { files(disk).filter { $0.contains("/log-") } }
 
   @Test("a whole log is sound, and says what it holds; looking changes nothing")
   func sound() throws {
     let disk = try filled()
     let calls = disk.syncs.count
-    let before = disk.names.map { ($0, disk.contents($0)) }
+    let before = files(disk).map { ($0, disk.contents($0)) }
     let (summary, findings) = try inspect(disk)
     #expect(findings.damageCount == 0 && findings.noteCount == 0)
     #expect(summary.segments > 2 && summary.isWhole)
     #expect(summary.firstIndex == LogIndex(1) && summary.lastIndex == LogIndex(44))
     #expect(summary.entries == 44 && summary.hardState.commit == LogIndex(43))
     #expect(summary.term(at: LogIndex(44)) == Term(1))
-    #expect(disk.names.map { ($0, disk.contents($0)) }.elementsEqual(before) { $0 == $1 })
+    #expect(files(disk).map { ($0, disk.contents($0)) }.elementsEqual(before) { $0 == $1 })
     #expect(disk.syncs.count == calls)
   }
 
@@ -103,14 +105,14 @@ import Testing
   func missing() throws {
     let disk = try filled()
     let name = segments(disk)[1]
-    try disk.remove(name)
+    disk.erase(name)
     let (_, findings) = try inspect(disk)
     #expect(findings.damages.map(\.path) == [name])
   }
 
   @Test("an entry that is no command is named")
   func command() throws {
-    let disk = MemoryFileSystem()
+    let disk = VirtualDisk()
     let log = try WriteAheadLog(
       opening: "/log", fileSystem: disk, segmentBytes: 16 << 10, preparesSpares: false)
     try log.append([LogEntry(index: LogIndex(1), term: Term(1), payload: [9, 9])])
