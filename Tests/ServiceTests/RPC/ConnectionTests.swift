@@ -263,6 +263,7 @@ import Testing
   func connections() async throws {
     var limits = RPCLimits()
     limits.connections = 1
+    limits.idleGrace = .hours(1)  // on a slow machine too
     try await withRPC(Self.methods, limits: limits) { server, client in
       expect(try await client.unary("/test.Test/Echo", text("first")), is: text("first"))
       let peer = try await RawPeer(to: server)
