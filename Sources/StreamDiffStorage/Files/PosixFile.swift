@@ -3,7 +3,7 @@ import Glibc
 /// A file by its descriptor, read and written by offset.
 final class PosixFile: File {
   let path: String
-  private let descriptor: CInt
+  private let descriptor: Descriptor
 
   init(opening path: String, _ mode: FileMode) throws(StorageError) {
     let flags: CInt
@@ -13,17 +13,17 @@ final class PosixFile: File {
     case .replace: flags = O_RDWR | O_CREAT | O_TRUNC
     }
     self.path = path
-    descriptor = Glibc.open(path, flags | O_CLOEXEC, 0o666)
-    guard descriptor >= 0 else {
+    guard let descriptor = Descriptor(path, flags) else {
       throw StorageError(errno: errno, creating: flags & O_CREAT != 0, path: path, "open")
     }
+    self.descriptor = descriptor
   }
-
-  deinit { close(descriptor) }
 
   func size() throws(StorageError) -> UInt64 {
     var status = stat()
-    guard fstat(descriptor, &status) == 0 else { throw StorageError(errno: errno, path: path, "fstat") }
+    guard fstat(descriptor.number, &status) == 0 else {
+      throw StorageError(errno: errno, path: path, "fstat")
+    }
     return UInt64(status.st_size)
   }
 
@@ -31,7 +31,7 @@ final class PosixFile: File {
     var done = 0
     while done < buffer.count {
       let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[done...])
-      let count = pread(descriptor, rest.baseAddress, rest.count, off_t(offset) + off_t(done))
+      let count = pread(descriptor.number, rest.baseAddress, rest.count, off_t(offset) + off_t(done))
       if count == 0 { break }
       if count < 0 && errno == EINTR { continue }
       guard count > 0 else {
@@ -46,7 +46,7 @@ final class PosixFile: File {
     var done = 0
     while done < bytes.count {
       let rest = UnsafeRawBufferPointer(rebasing: bytes[done...])
-      let count = pwrite(descriptor, rest.baseAddress, rest.count, off_t(offset) + off_t(done))
+      let count = pwrite(descriptor.number, rest.baseAddress, rest.count, off_t(offset) + off_t(done))
       if count < 0 && errno == EINTR { continue }
       guard count > 0 else {
         throw StorageError(
@@ -58,7 +58,7 @@ final class PosixFile: File {
 
   func allocate(_ bytes: UInt64, _ point: ChangePoint) throws(StorageError) {
     var code: CInt
-    repeat { code = posix_fallocate(descriptor, 0, off_t(bytes)) } while code == EINTR
+    repeat { code = posix_fallocate(descriptor.number, 0, off_t(bytes)) } while code == EINTR
     guard code == 0 else {
       throw StorageError(errno: code, path: path, "allocate \(bytes) bytes (\(point.rawValue))")
     }
@@ -66,7 +66,7 @@ final class PosixFile: File {
 
   func sync(_ point: SyncPoint) throws(StorageError) {
     // Never again after a failure, EINTR apart: the kernel forgets what it could not write.
-    while fdatasync(descriptor) != 0 {
+    while fdatasync(descriptor.number) != 0 {
       guard errno == EINTR else { throw StorageError(errno: errno, path: path, "sync (\(point.rawValue))") }
     }
   }

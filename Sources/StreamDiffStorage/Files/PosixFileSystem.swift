@@ -47,10 +47,10 @@ public struct PosixFileSystem: FileSystem {
   }
 
   public func syncDirectory(_ path: String, _ point: SyncPoint) throws(StorageError) {
-    let descriptor = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw StorageError(errno: errno, path: path, "open directory") }
-    defer { close(descriptor) }
-    guard fsync(descriptor) == 0 else {
+    guard let descriptor = Descriptor(path, O_RDONLY | O_DIRECTORY) else {
+      throw StorageError(errno: errno, path: path, "open directory")
+    }
+    guard fsync(descriptor.number) == 0 else {
       throw StorageError(errno: errno, path: path, "sync directory (\(point.rawValue))")
     }
   }
@@ -82,22 +82,19 @@ public struct PosixFileSystem: FileSystem {
 
 /// `flock` on a file: gone with the process, however that ends.
 final class PosixFileLock: FileLock {
-  private let descriptor: CInt
+  private let descriptor: Descriptor
 
   init(_ path: String, _ flags: CInt = O_RDWR | O_CREAT) throws(StorageError) {
-    descriptor = Glibc.open(path, flags | O_CLOEXEC, 0o666)
-    guard descriptor >= 0 else {
+    guard let descriptor = Descriptor(path, flags) else {
       throw StorageError(errno: errno, creating: flags & O_CREAT != 0, path: path, "open lock")
     }
-    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+    self.descriptor = descriptor
+    guard flock(self.descriptor.number, LOCK_EX | LOCK_NB) == 0 else {
       let code = errno
-      close(descriptor)
       guard code == EWOULDBLOCK else { throw StorageError(errno: code, path: path, "lock") }
       throw StorageError(.locked, path: path, "another process uses this directory; stop it first")
     }
   }
-
-  deinit { close(descriptor) }
 }
 
 extension StorageError {

@@ -1,3 +1,4 @@
+import Foundation
 import StreamDiffStorage
 import Testing
 
@@ -17,6 +18,20 @@ struct FileSystemTests {
     _ = held
     held = nil
     _ = try files.lock(path)
+  }
+
+  @Test("a refused lock closes its own descriptor once, and nobody else's")
+  func refusedLock() throws {
+    let path = directory.path + "/LOCK"
+    let held = try files.lock(path)
+    let (files, others) = (files, directory.path)
+    let refusals = Thread {
+      for _ in 0..<5_000 { _ = try? files.lock(path) }
+    }
+    refusals.start()
+    // A number closed twice is, with luck, that of a directory that another thread has just opened.
+    while !refusals.isFinished { #expect(try files.list(others) == ["LOCK"]) }
+    withExtendedLifetime(held) {}
   }
 
   @Test("a small file is replaced whole, and read within its limit")
