@@ -135,6 +135,12 @@ private enum LocalSink {
   func complete() async throws -> (changed: Int, entries: Int, bytes: UInt64) {
     switch self {
     case .directory(let sink):
+      let strays = try await sink.strays
+      if strays > 0 {
+        Output.complain(
+          "\(strays) pieces belong to no file there: a push is under way or ended early; the next that ends "
+            + "well removes them")
+      }
       let summary = try await sink.summary()
       return (summary.changed, summary.files, summary.fileBytes)
     case .entries(let sink):

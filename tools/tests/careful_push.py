@@ -10,6 +10,7 @@ import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from cutting_proxy import CuttingProxy
 from streamdiff_tools import Server, keyspace, main, require, run, run_json, scratch, status
 
 EXCLUDE = ["--exclude", "*.log", "--exclude", "/cache/", "--exclude", "deep/**/x[0-9]"]
@@ -146,6 +147,29 @@ def guards(server, work):
     require("pieces" in done.stderr, f"most of the pieces would go: {done.stderr}")
 
 
+def cut_guards(server, work):
+    """What is counted is counted over all connections of a push, and no connection deletes ahead of the count."""
+    old = {f"f{n:04d}": os.urandom(150).hex() for n in range(3000)}
+    new = {key: os.urandom(150).hex() for key in list(old)[:1400]}
+    cuts = 0
+    for kind in ("plain", "directory"):
+        name = f"cut-{kind}"
+        run("push", write(old, work / f"{name}-old", kind), "--keyspace", name, server=server)
+        proxy = CuttingProxy(server.address, 1, 8, 20_000, 120_000, 60_000)
+        done = run("push", write(new, work / f"{name}-new", kind), "--keyspace", name, server=proxy, codes=None)
+        proxy.close()
+        cuts += proxy.cuts
+        require(done.returncode == 5, f"{name}: exit {done.returncode}: {done.stderr}")
+        require("1600 of the 3000 " in done.stderr, f"{name}: {done.stderr}")
+        require(len(read(server, name, kind, work)) == 3000, f"{name}: something was deleted")
+        # What the push that was stopped had sent before is no reason to stop the next one.
+        run("push", work / f"{name}-old", "--keyspace", name, server=server)
+        there = keyspace(server, name)
+        run("verify", work / f"{name}-old", "--keyspace", name, server=server)
+        require(there["entries"] == 3000 or kind == "directory", f"{name}: {there}")
+    require(cuts >= 6, f"only {cuts} cuts")
+
+
 def empty_sources(server, work):
     for kind in ("directory", "plain"):
         source = write({}, work / f"empty-{kind}", kind)
@@ -187,11 +211,12 @@ def law():
         with Server(work / "data") as server:
             done = combinations(server, work)
             guards(server, work)
+            cut_guards(server, work)
             empty_sources(server, work)
             in_the_way(server, work)
             usage(work)
             server.stop()
-    return f"{done} combinations of flags"
+    return f"{done} combinations of flags, guards and what else a push leaves alone"
 
 
 if __name__ == "__main__":

@@ -65,8 +65,8 @@ import Testing
       "a file through a link beside a directory of that name",
       put("l", link("..")), put("l/", directory), put("l/out", file([content])), piece("l/out", content)),
     hostile("no directory record", put("d/out", file([content]))),
-    hostile("a piece without a record", piece("out", content)),
-    hostile("a piece that the record does not list", put("out", file([content])), piece("out", [1])),
+    hostile("a piece without a record that is not what its key says", piece("out", [1], named: content)),
+    hostile("another piece than the record lists", put("out", file([content])), piece("out", [1])),
     hostile(
       "a piece that is not what its key says", put("out", file([content])), piece("out", [1], named: content)),
     hostile("a piece that never comes", put("out", file([content]))),
@@ -95,6 +95,31 @@ import Testing
     await sink.close()
     let seen = try TreeFixture.read(scratch.path).keys.filter { $0.hasSuffix("out") || $0.contains(".part") }
     #expect(seen.isEmpty)
+  }
+
+  @Test("pieces that no record lists count in the root and are written nowhere; the next session gets them again")
+  func strays() async throws {
+    let kept = [
+      Self.put("d/", Self.directory), Self.put("d/f", Self.file([Self.content])), Self.piece("d/f", Self.content),
+    ]
+    // Of a file that is there, of one that is not, and of one whose directory is not.
+    let strays = [
+      Self.piece("d/f", [1]), Self.piece("d/g", [2, 2]), Self.piece("elsewhere/h", [3]),
+      KeyOperation(
+        key: Array("d/f".utf8) + [0, 1] + SHA256.digest([9, 9]).bytes, change: .put(value: [9, 9])),
+    ]
+    let all = (kept + strays).sorted { $0.key.lexicographicallyPrecedes($1.key) }
+    let sink = try await DirectorySink.open(dest)
+    try await apply(all, to: sink)
+    let sealed = try await sink.seal()
+    #expect(try records(of: sealed).map(\.key) == all.map(\.key))
+    #expect(try await sink.strays == strays.count)
+    #expect(sealed.tree.root != (try await DirectorySource.scan(dest)).tree.root)
+    // The connection alone broke.
+    let again = try await sink.content()
+    #expect(try records(of: again).map(\.key) == kept.map(\.key))
+    await sink.close()
+    #expect(try TreeFixture.read(dest) == ["d": .directory(mode: 0o755), "d/f": .file(Self.content, mode: 0o644)])
   }
 
   @Test("a link in DEST is replaced, never followed")

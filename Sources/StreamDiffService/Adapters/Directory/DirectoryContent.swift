@@ -3,22 +3,40 @@ import StreamDiffCore
 /// A directory's entries as a keyspace: what its tree and its digest records are made of. Holds no file
 /// bytes.
 struct DirectoryContent: SyncContent {
+  /// What belongs to a path beside what its entry says.
+  private struct Extra {
+    let path: [UInt8]
+    /// What is there of unfinished files: it need not be sent again.
+    var leftovers: [Leftover] = []
+    /// Pieces and parts that no record lists.
+    var strays: [DigestRecord] = []
+  }
+
   /// In key order, each path once.
   private(set) var entries: [DirectoryEntry]
-  /// What is there of unfinished files, by path in order: it need not be sent again.
-  private let leftovers: [(path: [UInt8], files: [Leftover])]
+  /// In key order, each path once.
+  private let extras: [Extra]
   private(set) var tree = MerkleTree()
   var index: LogIndex { .zero }
 
-  /// - Parameter entries: in key order.
-  init(_ entries: [DirectoryEntry], leftovers: [Leftover] = []) {
+  /// - Parameters:
+  ///   - entries: in key order.
+  ///   - strays: what the other side has under keys that no record lists; they count, and are nowhere on disk.
+  init(_ entries: [DirectoryEntry], leftovers: [Leftover] = [], strays: [DigestRecord] = []) {
     self.entries = entries
-    self.leftovers = Dictionary(grouping: leftovers, by: \.path).sorted { precedes($0.key, $1.key) }
-      .map { (path: $0.key, files: $0.value) }
+    var extras: [[UInt8]: Extra] = [:]
+    for leftover in leftovers {
+      extras[leftover.path, default: Extra(path: leftover.path)].leftovers.append(leftover)
+    }
+    for stray in strays {
+      let path = Array(DirectoryKey.path(of: stray.key))
+      extras[path, default: Extra(path: path)].strays.append(stray)
+    }
+    self.extras = extras.values.sorted { precedes($0.path, $1.path) }
     var builder = MerkleTreeBuilder()
     var hash = SHA256()
-    forEachPath(from: []) { entry, files in
-      Self.forEachRecord(of: entry, files, using: &hash) {
+    forEachPath(from: []) { entry, extra in
+      Self.forEachRecord(of: entry, extra, using: &hash) {
         builder.append(key: $0.key, digest: $0.digest, valueBytes: $0.valueBytes)
       }
       return true
@@ -41,11 +59,11 @@ struct DirectoryContent: SyncContent {
   ) throws {
     var room = limit
     var hash = SHA256()
-    forEachPath(from: Array(DirectoryKey.path(of: lower))) { entry, files in
-      if let upper, let path = entry?.path ?? files.first?.path, !precedes(DirectoryKey.record(path), upper) {
+    forEachPath(from: Array(DirectoryKey.path(of: lower))) { entry, extra in
+      if let upper, let path = entry?.path ?? extra?.path, !precedes(DirectoryKey.record(path), upper) {
         return false
       }
-      Self.forEachRecord(of: entry, files, using: &hash) { record in
+      Self.forEachRecord(of: entry, extra, using: &hash) { record in
         guard room > 0, !precedes(record.key, lower) else { return }
         if let upper, !precedes(record.key, upper) { return }
         records.append(record)
@@ -56,33 +74,32 @@ struct DirectoryContent: SyncContent {
   }
 
   /// Visits paths in order until `body` returns false.
-  private func forEachPath(from first: [UInt8], _ body: (DirectoryEntry?, [Leftover]) -> Bool) {
+  private func forEachPath(from first: [UInt8], _ body: (DirectoryEntry?, Extra?) -> Bool) {
     var entry = entries.partitioningIndex { !precedes($0.path, first) }
-    var leftover = leftovers.partitioningIndex { !precedes($0.path, first) }
-    while entry < entries.count || leftover < leftovers.count {
-      var (isEntry, isLeftover) = (entry < entries.count, leftover < leftovers.count)
-      if isEntry, isLeftover {
-        isEntry = !precedes(leftovers[leftover].path, entries[entry].path)
-        isLeftover = !precedes(entries[entry].path, leftovers[leftover].path)
+    var extra = extras.partitioningIndex { !precedes($0.path, first) }
+    while entry < entries.count || extra < extras.count {
+      var (isEntry, isExtra) = (entry < entries.count, extra < extras.count)
+      if isEntry, isExtra {
+        isEntry = !precedes(extras[extra].path, entries[entry].path)
+        isExtra = !precedes(entries[entry].path, extras[extra].path)
       }
-      guard body(isEntry ? entries[entry] : nil, isLeftover ? leftovers[leftover].files : []) else { return }
+      guard body(isEntry ? entries[entry] : nil, isExtra ? extras[extra] : nil) else { return }
       entry += isEntry ? 1 : 0
-      leftover += isLeftover ? 1 : 0
+      extra += isExtra ? 1 : 0
     }
   }
 
-  /// The records of a path in key order: of the file that is there, and of unfinished ones.
+  /// The records of a path in key order: of what is there, of unfinished files, and strays.
   private static func forEachRecord(
-    of entry: DirectoryEntry?, _ leftovers: [Leftover], using hash: inout SHA256,
-    _ body: (DigestRecord) -> Void
+    of entry: DirectoryEntry?, _ extra: Extra?, using hash: inout SHA256, _ body: (DigestRecord) -> Void
   ) {
-    guard !leftovers.isEmpty else {
+    guard let extra else {
       entry?.forEachRecord(using: &hash, body)
       return
     }
-    var records: [DigestRecord] = []
+    var records = extra.strays
     entry?.forEachRecord(using: &hash) { records.append($0) }
-    for leftover in leftovers { leftover.forEachRecord(using: &hash) { records.append($0) } }
+    for leftover in extra.leftovers { leftover.forEachRecord(using: &hash) { records.append($0) } }
     records.sort { precedes($0.key, $1.key) }
     for (place, record) in records.enumerated() where place == 0 || records[place - 1].key != record.key {
       body(record)

@@ -54,6 +54,14 @@ public struct DirectoryKey: Hashable {
     }
   }
 
+  public var encoded: [UInt8] {
+    switch tail {
+    case .record: Self.record(path)
+    case .part(let digest): Self.part(path, digest)
+    case .piece(let digest): Self.piece(path, digest)
+    }
+  }
+
   /// - Throws: as `init(decoding:)`.
   static func check(_ path: [UInt8]) throws(AdapterError) {
     guard path.count <= maximumPathBytes else {

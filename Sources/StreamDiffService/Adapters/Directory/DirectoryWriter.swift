@@ -29,6 +29,8 @@ final class DirectoryWriter {
   private var removed: [[UInt8]] = []
   /// Directories whose mode on disk is not that of the model.
   private var unsettledModes: Set<[UInt8]> = []
+  private(set) var strays = Strays()
+  private var hash = SHA256()
   private var temporaries: UInt64
   private let journal: PullJournal
   /// What earlier pulls and sessions put together of files, by path.
@@ -100,6 +102,7 @@ final class DirectoryWriter {
       model.revert(unfinished.path)
     }
     blocked.removeAll()
+    strays = Strays()  // they are nowhere: another session may need them
     let content = try place()
     return leftovers.isEmpty
       ? content : DirectoryContent(content.entries, leftovers: Array(leftovers.values.joined()))
@@ -115,10 +118,24 @@ final class DirectoryWriter {
       let bytes = value.withUnsafeBufferPointer { Array($0) }
       try begin(key.path, try DirectoryRecord(decoding: bytes, path: key.path))
     case .part(let digest):
-      try assembly(of: key.path).add(part: digest, value.withUnsafeBufferPointer { Array($0) })
+      try check(value, against: digest, of: key)
+      let bytes = value.withUnsafeBufferPointer { Array($0) }
+      if try assembly(of: key.path)?.add(part: digest, bytes) != true { try strays.add(key, value, using: &hash) }
     case .piece(let digest):
-      let assembly = try assembly(of: key.path)
-      try value.withUnsafeBytes { bytes throws(AdapterError) in try assembly.add(piece: digest, bytes) }
+      try check(value, against: digest, of: key)
+      let isListed = try value.withUnsafeBytes { bytes throws(AdapterError) in
+        try assembly(of: key.path)?.add(piece: digest, bytes)
+      }
+      if isListed != true { try strays.add(key, value, using: &hash) }
+    }
+  }
+
+  private func check(_ value: Span<UInt8>, against digest: Digest, of key: DirectoryKey) throws(AdapterError) {
+    hash.update(value.bytes)
+    guard hash.finish() == digest else {
+      throw AdapterError(
+        .refused, path: tree.display(key.path),
+        "refused: content that is not what its key says; its source is damaged")
     }
   }
 
@@ -132,13 +149,8 @@ final class DirectoryWriter {
     removed.append(key.path)
   }
 
-  private func assembly(of path: [UInt8]) throws(AdapterError) -> FileAssembly {
-    guard let current, current.path == path else {
-      throw AdapterError(
-        .refused, path: tree.display(path), "refused: content whose record did not come before it")
-    }
-    return current
-  }
+  /// The file under way, if it is this one; records come before what they list.
+  private func assembly(of path: [UInt8]) -> FileAssembly? { current?.path == path ? current : nil }
 
   private func begin(_ path: [UInt8], _ record: DirectoryRecord) throws {
     try checkParent(of: path)
@@ -241,7 +253,7 @@ final class DirectoryWriter {
     discardLeftovers()
     let content = try place()
     journal.remove()
-    return content
+    return strays.records.isEmpty ? content : DirectoryContent(content.entries, strays: strays.records)
   }
 
   private func place() throws -> DirectoryContent {

@@ -15,7 +15,6 @@ final class FileAssembly {
   private let tree: Beneath
   private let size: UInt64
   private let old: FileContent?
-  private var hash = SHA256()
   private var stage: Stage
 
   /// An unfinished file, in the directory of the path.
@@ -85,30 +84,31 @@ final class FileAssembly {
       present: layout.pieces.map(\.isWritten))
   }
 
-  func add(part digest: Digest, _ bytes: [UInt8]) throws(AdapterError) {
+  /// - Parameter bytes: what `digest` is of.
+  /// - Returns: whether the record lists it.
+  func add(part digest: Digest, _ bytes: [UInt8]) throws(AdapterError) -> Bool {
     guard case .listing(let items, var received) = stage, items.contains(where: { $0.digest == digest })
-    else {
-      throw refused("a part that its record does not list")
-    }
-    hash.update(bytes)
-    guard hash.finish() == digest, let list = PieceList.decode(part: bytes) else {
-      throw refused("a part that is not what its key says")
+    else { return false }
+    guard let list = PieceList.decode(part: bytes) else {
+      throw refused("a part that is no list of pieces")
     }
     stage = .listing(items: [], received: [:])
     received[digest] = list
     stage = .listing(items: items, received: received)
+    return true
   }
 
-  func add(piece digest: Digest, _ bytes: UnsafeRawBufferPointer) throws(AdapterError) {
+  /// - Parameter bytes: what `digest` is of.
+  /// - Returns: whether the record lists it.
+  func add(piece digest: Digest, _ bytes: UnsafeRawBufferPointer) throws(AdapterError) -> Bool {
     try listPieces()
     guard case .placing(var layout) = stage, let file = target?.file else {
       preconditionFailure("a list of pieces is known")
     }
     let places = layout.places(of: digest)
-    guard let first = places.first else { throw refused("a piece that its record does not list") }
-    hash.update(bytes.bytes)
-    guard hash.finish() == digest, layout.pieces[first].item.length == bytes.count else {
-      throw refused("a piece that is not what its key says")
+    guard let first = places.first else { return false }
+    guard layout.pieces[first].item.length == bytes.count else {
+      throw refused("a record that names another length of a piece")
     }
     stage = .listing(items: [], received: [:])
     for place in places {
@@ -116,6 +116,7 @@ final class FileAssembly {
       layout.pieces[place].isWritten = true
     }
     stage = .placing(layout)
+    return true
   }
 
   /// Fetches what did not arrive from the old version or from an unfinished one, and sets the mode. The file
