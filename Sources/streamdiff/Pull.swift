@@ -138,7 +138,7 @@ private enum LocalSink {
       let strays = try await sink.strays
       if strays > 0 {
         Output.complain(
-          "\(strays) pieces belong to no file there: a push is under way or ended early; the next that ends "
+          "pieces that belong to no file there: \(strays); a push is under way or ended early, and the next that ends "
             + "well removes them")
       }
       let summary = try await sink.summary()

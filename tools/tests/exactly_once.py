@@ -72,7 +72,7 @@ def killed_counters(server, options):
     finally:
         options.kills, wanted = kills, options.kills
         killer.join()
-    require(kills >= min(wanted, 3), f"{where}: only {kills} came in time")
+    require(kills >= min(wanted, 2), f"{where}: only {kills} came in time")
     check_counters(server, "killed", source, client, sealed, where)
     return f"{kills} kills over {client.connections} connections of {source.operations} increments"
 
@@ -80,14 +80,14 @@ def killed_counters(server, options):
 def cut_push(server, options, work):
     where = f"seed {options.seed}, {options.cuts} cuts of a push"
     source = work / "source.ndjson"
-    # Values that do not shrink much: many bytes for few entries, since each connection compares anew.
+    # Values that do not shrink much: each connection brings at least one whole chunk of 64 KiB, or nothing.
     values = random.Random(options.seed)
     with open(source, "w") as out:
-        for number in range(options.cuts * 75):
+        for number in range(options.cuts * 150):
             out.write(json.dumps({"key": f"user/{number:06d}", "value": values.randbytes(1000).hex()}) + "\n")
     whole = run_json("push", source, "--keyspace", "whole", server=server)
     before = status(server)["counters"]
-    proxy = CuttingProxy(server.address, options.seed, options.cuts, 500, 100_000, 50_000)
+    proxy = CuttingProxy(server.address, options.seed, options.cuts, 500, 300_000, 20_000)
     report = run_json("push", source, "--keyspace", "pushed", server=Through(proxy))
     proxy.close()
     require(proxy.cuts >= options.cuts // 2, f"{where}: only {proxy.cuts} were made")

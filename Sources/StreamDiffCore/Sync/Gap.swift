@@ -33,6 +33,8 @@ extension Gap {
   /// Own parts expand only while there are fewer: beyond, the peer has little in the range, and its
   /// keys are cheaper than our tree.
   private static let mostOwnParts = 4096
+  /// Own parts of one gap that are looked at: each costs a hash.
+  private static let mostAnchors = 1 << 16
 
   /// What is left of this gap once both sides show the next levels: parts with equal fingerprints are
   /// equal, range and content, and what lies between two of them is a gap.
@@ -43,39 +45,57 @@ extension Gap {
     let own =
       own.count < Self.mostOwnParts
       ? own.flatMap { $0.expandedForAnswer() }.filter(range.overlaps) : own
-    var place: [UInt64: Int] = [:]
-    place.reserveCapacity(own.count)
-    for (index, part) in own.enumerated() where range.covers(part) {
-      place[part.fingerprint(salt: salt, using: &hasher)] = index
-    }
+    let anchors = anchors(least: peer.counts[places].min() ?? 1, salt: salt, using: &hasher)
 
     var gaps: [Gap] = []
-    var (lower, nextOwn, nextPeer) = (range.lower, 0, places.lowerBound)
+    var (lower, nextPeer) = (range.lower, places.lowerBound)
     for index in places {
-      guard let anchor = place[peer.fingerprints[index]], anchor >= nextOwn else { continue }
-      let between = KeyRange(from: lower, to: own[anchor].lower)
-      try Self.add(between, own[nextOwn..<anchor], peer, nextPeer..<index, to: &gaps)
-      guard let upper = own[anchor].upper else {
+      guard let anchor = anchors[peer.fingerprints[index]], !KeyOrder.precedes(anchor.lower, lower) else {
+        continue
+      }
+      let between = KeyRange(from: lower, to: anchor.lower)
+      try Self.add(between, own, peer, nextPeer..<index, to: &gaps)
+      guard let upper = anchor.upper else {
         guard index + 1 == places.upperBound else { throw .violation("a part lies beyond the last key") }
         return gaps
       }
-      (lower, nextOwn, nextPeer) = (upper, anchor + 1, index + 1)
+      (lower, nextPeer) = (upper, index + 1)
     }
     let rest = KeyRange(from: lower, to: range.upper)
-    try Self.add(rest, own[nextOwn...], peer, nextPeer..<places.upperBound, to: &gaps)
+    try Self.add(rest, own, peer, nextPeer..<places.upperBound, to: &gaps)
     return gaps
   }
 
+  /// Our parts in the range by fingerprint, on every level from `own` down to those of `least` entries: one that
+  /// the peer shows stands higher or lower with us when one side has much that the other lacks.
+  private func anchors(
+    least: Int, salt: UInt64, using hasher: inout SHA256
+  ) -> [UInt64: MerkleTree.Part] {
+    var anchors: [UInt64: MerkleTree.Part] = [:]
+    var level = own
+    while !level.isEmpty {
+      for part in level where range.covers(part) {
+        anchors[part.fingerprint(salt: salt, using: &hasher)] = part
+      }
+      guard anchors.count + 2 * level.count <= Self.mostAnchors else { break }
+      level = level.flatMap { $0.isLeaf || $0.count <= least ? [] : $0.expanded(levels: 1) }
+        .filter { $0.count >= least && range.overlaps($0) }
+    }
+    return anchors
+  }
+
   private static func add(
-    _ range: KeyRange, _ own: ArraySlice<MerkleTree.Part>, _ peer: PeerParts, _ places: Range<Int>,
+    _ range: KeyRange, _ own: [MerkleTree.Part], _ peer: PeerParts, _ places: Range<Int>,
     to gaps: inout [Gap]
   ) throws(SyncError) {
     guard !range.isEmpty else {
       guard places.isEmpty else { throw .violation("the frontier has parts between two neighbours") }
       return
     }
+    let first = own.partitioningIndex { part in part.upper.map { KeyOrder.precedes(range.lower, $0) } ?? true }
+    let overlapping = own[first...].prefix { part in range.upper.map { KeyOrder.precedes(part.lower, $0) } ?? true }
     let gap = Gap(
-      range: range, own: Array(own), source: peer.source, places: places, counts: peer.counts)
+      range: range, own: Array(overlapping), source: peer.source, places: places, counts: peer.counts)
     if !gap.isNothing { gaps.append(gap) }
   }
 

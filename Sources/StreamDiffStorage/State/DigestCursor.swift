@@ -95,15 +95,3 @@ extension UnsafeRawBufferPointer {
     withMemoryRebound(to: UInt8.self) { body($0.span) }
   }
 }
-
-extension Array {
-  /// The first index whose element satisfies `predicate`, which holds from some element on.
-  fileprivate func partitioningIndex(_ predicate: (Element) -> Bool) -> Int {
-    var (low, high) = (0, count)
-    while low < high {
-      let middle = (low + high) / 2
-      if predicate(self[middle]) { high = middle } else { low = middle + 1 }
-    }
-    return low
-  }
-}

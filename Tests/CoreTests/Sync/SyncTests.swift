@@ -137,6 +137,25 @@ struct SyncTests {
     #expect(pump.toReceiver.expands <= 10)
   }
 
+  /// A transfer that broke off is compared anew on the next connection: that must cost little, however often.
+  @Test(
+    "where the receiver has a beginning of it, this is found for a few kilobytes",
+    arguments: [30, 700, 5000, 20_000, 39_000])
+  func beginning(of count: Int) throws {
+    let whole = Content.numbered(0..<40_000) { [UInt8(truncatingIfNeeded: $0)] }
+    let part = Content.numbered(0..<count) { [UInt8(truncatingIfNeeded: $0)] }
+    let pump = try SyncPump(from: whole, to: part, seed: 2)
+    var answered = 0
+    pump.onMessage = { _, message in
+      guard case .frontier(let frontier) = message else { return }
+      answered += 10 * frontier.fingerprints.count
+      answered += frontier.keys.reduce(0) { $0 + $1.key.count + Digest.byteCount + 6 }
+    }
+    try pump.run()
+    #expect(pump.target.records == whole.records)
+    #expect(answered < 8 << 10, "\(answered) bytes")
+  }
+
   @Test(
     "planning stays a window ahead of an edge that takes late, whatever differs",
     arguments: ["to empty", "from empty", "disjoint", "interleaved", "many changed", "every value"])
