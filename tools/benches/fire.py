@@ -41,7 +41,7 @@ LAWS = {
     "simulation": suite("SimulationTests|LabelTests", STREAMDIFF_SEEDS=4000),
     "two_writers": program("two_writers", "--rounds", "20", "--entries", "100000"),
     "killed_pull": program("killed_pull", "--kills", "50", "--large", "300"),
-    "bulk_memory": program("bulk_memory", "--files", "4096", "--lines", "4000000", "--rounds", "10", "--limit", "300"),
+    "bulk_memory": program("bulk_memory", "--files", "4096", "--lines", "4000000", "--rounds", "4", "--limit", "300"),
     "stalled_peers": program("stalled_peers", "--looks", "7", "--latency", "2000", "--give-up"),
     "idle_connections": program("idle_connections", "--connections", "1000"),
     "hostile_peers": program("hostile_peers", "--scale", "16"),

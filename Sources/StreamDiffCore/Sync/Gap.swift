@@ -92,8 +92,11 @@ extension Gap {
       guard places.isEmpty else { throw .violation("the frontier has parts between two neighbours") }
       return
     }
-    let first = own.partitioningIndex { part in part.upper.map { KeyOrder.precedes(range.lower, $0) } ?? true }
-    let overlapping = own[first...].prefix { part in range.upper.map { KeyOrder.precedes(part.lower, $0) } ?? true }
+    let first = own.partitioningIndex { part in part.upper.map { KeyOrder.precedes(range.lower, $0) } ?? true
+    }
+    let overlapping = own[first...].prefix { part in
+      range.upper.map { KeyOrder.precedes(part.lower, $0) } ?? true
+    }
     let gap = Gap(
       range: range, own: Array(overlapping), source: peer.source, places: places, counts: peer.counts)
     if !gap.isNothing { gaps.append(gap) }
