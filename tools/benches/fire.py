@@ -48,6 +48,8 @@ LAWS = {
     "broken_disk": program("broken_disk", "--rounds", "16"),
     "full_disk": program("full_disk"),
     "check_damage": program("check_damage", "--flips", "64"),
+    "merkle_cost": [[*PYTHON, str(ROOT / "tools/benches/merkle_cost.py")]],
+    "damaged_state": program("damaged_state", "--flips", "64"),
     "fuzz": fuzz(10_800_000),
 }
 
