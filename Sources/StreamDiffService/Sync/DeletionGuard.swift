@@ -3,7 +3,8 @@ import Synchronization
 /// Keeps a push from deleting over half of what is there without being told to: counted as a user counts,
 /// in files and links of a directory or lines, and in entries, so that one file of a million pieces weighs
 /// what it holds. Shared by all sessions of one push, because what several rounds delete is deleted all the
-/// same.
+/// same. Until a first round has passed, the push changes nothing: what it added would make what it deletes
+/// look little, to itself after a cut connection and to the next one.
 ///
 /// What goes because its file has new content, or because something else takes its name, is no deletion.
 public final class DeletionGuard: Sendable {
@@ -37,8 +38,19 @@ public final class DeletionGuard: Sendable {
   }
 
   private let sent = Mutex(Sent())
+  private let decided = Mutex(false)
 
   public init() {}
+
+  /// Whether a round of this push has passed, or there was nothing to delete when it began.
+  ///
+  /// - Parameter entries: what the receiver holds.
+  func isDecided(entries: Int) -> Bool {
+    decided.withLock { isDecided in
+      if entries == 0 { isDecided = true }
+      return isDecided
+    }
+  }
 
   /// Deletions after which a round is looked at before its end: each is remembered in some 16 bytes.
   private static let earlyCheck = 1 << 20
@@ -63,6 +75,13 @@ public final class DeletionGuard: Sendable {
   ///   - entries: what the receiver holds.
   ///   - source: entries of the source, and how many files.
   public func pass(_ round: Round, entries: Int, source: (entries: Int, files: Int)) throws(SyncFailure) {
+    try passes(round, entries: entries, source: source)
+    decided.withLock { $0 = true }
+  }
+
+  private func passes(
+    _ round: Round, entries: Int, source: (entries: Int, files: Int)
+  ) throws(SyncFailure) {
     guard !round.isEmpty else { return }
     let files = source.files - round.added + round.extra
     try sent.withLock { sent throws(SyncFailure) in
@@ -70,7 +89,7 @@ public final class DeletionGuard: Sendable {
         throw SyncFailure(
           .tooManyDeletions(count: round.files.count, of: files),
           "the source is empty: this would delete \(round.files.count) of the \(files) \(round.fileNoun) there; "
-            + "nothing has been deleted")
+            + "nothing has been changed")
       }
       try Self.check(round.files, after: sent.files, there: files, round.fileNoun)
       if round.isDirectory {
@@ -91,6 +110,6 @@ public final class DeletionGuard: Sendable {
     throw SyncFailure(
       .tooManyDeletions(count: count, of: total),
       "this would delete \(count) of the \(total) \(noun) there, more than half; "
-        + (before.isEmpty ? "nothing has been deleted" : "\(before.count) have been deleted before"))
+        + (before.isEmpty ? "nothing has been changed" : "\(before.count) have been deleted before"))
   }
 }

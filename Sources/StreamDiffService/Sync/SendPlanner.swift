@@ -38,7 +38,7 @@ struct SendPlanner<Source: SyncSource>: Sendable {
     _ work: AsyncStream<SendWork>, entries: @Sendable () -> Int, taken: @Sendable (Taken) -> Void
   ) async throws {
     var sorter = OperationSorter(source, options)
-    var held = HeldDeletions()
+    var held = Held()
     var current = 1
     for await item in work {
       switch item {
@@ -47,17 +47,18 @@ struct SendPlanner<Source: SyncSource>: Sendable {
         let sorted = try sorter.sort(operations)
         try options.deletionGuard.check(sorter.tally, entries: entries())
         report(sorted, round: round)
-        let due = options.isCompareOnly ? 0 : sorted.now.count { $0.isDue }
+        let waits = options.isCompareOnly || mustWait(entries())
+        let due = waits ? 0 : sorted.now.count { $0.isDue }
         taken(Taken(count: operations.count - due, withheld: sorted.withheld, wanted: sorted.wanted))
-        guard !options.isCompareOnly else { continue }
-        try await hold(sorted.deletions, in: &held)
-        try await send(sorted.now)
+        try await take(sorted, waits: waits, &held)
       case .bring: preconditionFailure("a comparison plans what is brought")
       case .seal:
         try await finish(&sorter, &held, round: current, entries(), taken)
-        try await held.takeAll(on: pool) { await batches.put(.operations($0, taken: 0)) }
+        for var operations in [held.others, held.deletions] {
+          try await operations.takeAll(on: pool) { try await send($0.map { ($0, false) }) }
+        }
         await batches.put(.seal)
-        sorter = OperationSorter(source, options)
+        (sorter, held) = (OperationSorter(source, options), Held())
       }
     }
     // A session that only compares ends without a seal.
@@ -66,27 +67,43 @@ struct SendPlanner<Source: SyncSource>: Sendable {
     try Task.checkCancellation()
   }
 
+  /// What the end of a round lets go.
+  private struct Held {
+    var others = HeldOperations()
+    var deletions = HeldOperations()
+  }
+
+  /// Until it is known that not too much would be deleted, nothing is changed at all.
+  private func mustWait(_ entries: Int) -> Bool {
+    options.deletions == .guarded && options.order == .contentFirst
+      && !options.deletionGuard.isDecided(entries: entries)
+  }
+
+  private func take(
+    _ sorted: OperationSorter<Source>.Sorted, waits: Bool, _ held: inout Held
+  ) async throws {
+    guard !options.isCompareOnly else { return }
+    if waits {
+      for (operation, _) in sorted.now { try held.others.append(operation) }
+      try await held.others.spillIfFull(on: pool)
+    } else {
+      try await send(sorted.now)
+    }
+    for operation in sorted.deletions { try held.deletions.append(operation) }
+    try await held.deletions.spillIfFull(on: pool)
+  }
+
   /// The end of a round: everything of the source that it needs has been read.
   private func finish(
-    _ sorter: inout OperationSorter<Source>, _ held: inout HeldDeletions, round: Int, _ entries: Int,
+    _ sorter: inout OperationSorter<Source>, _ held: inout Held, round: Int, _ entries: Int,
     _ taken: @Sendable (Taken) -> Void
   ) async throws {
     let rest = sorter.finish()
     report(rest, round: round)
     taken(Taken(count: 0, withheld: rest.withheld, wanted: rest.wanted))
-    if !options.isCompareOnly {
-      try await send(rest.now)
-      try await hold(rest.deletions, in: &held)
-    }
+    try await take(rest, waits: mustWait(entries), &held)
     try options.deletionGuard.pass(
       sorter.tally, entries: entries, source: (source.tree.count, source.countedEntries))
-  }
-
-  private func hold(_ deletions: [PlannedOperation], in held: inout HeldDeletions) async throws {
-    for operation in deletions {
-      try held.append(operation.key, expecting: options.overwrites ? .any : operation.expectation)
-    }
-    try await held.spillIfFull(on: pool)
   }
 
   private func report(_ sorted: OperationSorter<Source>.Sorted, round: Int) {

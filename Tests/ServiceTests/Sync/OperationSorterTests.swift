@@ -120,24 +120,27 @@ import Testing
     #expect(throws: SyncFailure.self) { try DeletionGuard().pass(round(1...1), entries: 1, source: (0, 0)) }
   }
 
-  @Test("held deletions come back in order, also from the file they went to when they were many")
-  func heldDeletions() async throws {
+  @Test("held operations come back in order, also from the file they went to when they were many")
+  func heldOperations() async throws {
     let pool = ReadPool(threads: 1, queued: 4)
     defer { pool.stop() }
+    func operation(_ number: Int) -> PlannedOperation {
+      PlannedOperation(
+        key: Array("\(number)".utf8) + [UInt8](repeating: 7, count: 1500),
+        change: number % 3 == 0 ? .delete : .put(valueBytes: number * 1000),
+        expectation: number % 2 == 0 ? .any : .digest(SHA256.digest([])))
+    }
     for count in [0, 1, 7000] {
-      var held = HeldDeletions()
-      func key(_ number: Int) -> [UInt8] { Array("\(number)".utf8) + [UInt8](repeating: 7, count: 1500) }
+      var held = HeldOperations()
       for number in 0..<count {
-        try held.append(key(number), expecting: number % 2 == 0 ? .any : .digest(SHA256.digest([])))
+        try held.append(operation(number))
         try await held.spillIfFull(on: pool)
       }
       #expect(held.count == count)
       var next = 0
       try await held.takeAll(on: pool) { batch in
-        for operation in batch.operations {
-          #expect(operation.key == key(next) && operation.change == .delete)
-          next += 1
-        }
+        #expect(batch == batch.indices.map { operation(next + $0) })
+        next += batch.count
       }
       #expect(next == count && held.count == 0)
     }

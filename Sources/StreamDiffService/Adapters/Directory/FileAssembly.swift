@@ -110,12 +110,12 @@ final class FileAssembly {
     guard layout.pieces[first].item.length == bytes.count else {
       throw refused("a record that names another length of a piece")
     }
-    stage = .listing(items: [], received: [:])
+    stage = .listing(items: [], received: [:])  // so that `layout` is changed in place
+    defer { stage = .placing(layout) }
     for place in places {
       try file.write(bytes, at: layout.pieces[place].offset, path: tree.display(path))
       layout.pieces[place].isWritten = true
     }
-    stage = .placing(layout)
     return true
   }
 
