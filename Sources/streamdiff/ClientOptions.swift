@@ -8,7 +8,7 @@ struct ServerOptions: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "Where servers listen; the first that answers is used. Also STREAMDIFF_SERVER.",
+      "Where servers listen; the first that answers is used, the next when it stops to. Also STREAMDIFF_SERVER.",
       valueName: "host:port[,host:port…]"))
   var server: String?
 
@@ -20,15 +20,16 @@ struct ServerOptions: ParsableArguments {
 
   func validate() throws { _ = try addresses() }
 
+  /// - Parameter first: the place in the list to begin at.
   /// - Throws: `.refused` for an address beyond this machine without `--insecure`.
-  func connect() async throws(ClientFailure) -> StreamDiffClient {
+  func connect(from first: Int = 0) async throws(ClientFailure) -> StreamDiffClient {
     let addresses: [ServerAddress]
     do { addresses = try self.addresses() } catch { throw ClientFailure(.failed, "\(error)") }
     if !insecure, let far = addresses.first(where: { !$0.isLoopback }) {
       throw ClientFailure(
         .refused, "\(far) is beyond this machine and would be spoken to in clear text: --insecure allows it")
     }
-    return try await StreamDiffClient.connect(addresses)
+    return try await StreamDiffClient.connect(addresses, from: first)
   }
 
   private func addresses() throws(ValidationError) -> [ServerAddress] {

@@ -81,8 +81,9 @@ struct Pull: AsyncParsableCommand {
       }
       return summary
     } catch {
-      // Without a server another pull goes on with what there is of a file.
-      await sink.close(keepingUnfinished: ClientFailure(error).kind == .unreachable)
+      // Another pull goes on with what there is of a file: when there is a server again, or room on the disk.
+      let kind = ClientFailure(error).kind
+      await sink.close(keepingUnfinished: kind == .unreachable || kind == .failed)
       throw error
     }
   }

@@ -21,19 +21,23 @@ struct Transfer {
   ) async throws -> Value {
     var retries = RetryPolicy()
     var client: StreamDiffClient? = try await server.connect()
+    var next = 0
     let clock = ContinuousClock()
     var heard = clock.now
     while true {
       do {
         let connected: StreamDiffClient
-        if let client { connected = client } else { connected = try await server.connect() }
+        if let client { connected = client } else { connected = try await server.connect(from: next) }
         client = connected
         let value = try await session(connected)
         await leave(connected)
         return value
       } catch {
         let before = bytesReceived
-        if let client { await leave(client) }
+        if let client {
+          next = client.place + 1
+          await leave(client)
+        }
         client = nil
         if bytesReceived > before { heard = clock.now }
         let failure = ClientFailure(error)

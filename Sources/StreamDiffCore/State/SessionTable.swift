@@ -59,7 +59,8 @@ public struct SessionTable: Hashable, Sendable {
 }
 
 /// Decides when a leader proposes that sessions expire. An expired session's record is kept as long
-/// again, so that a late retry of its first operation is refused and not taken for a new session.
+/// again and for a minute at least, so that a late retry of its first operation is refused and not taken for a
+/// new session.
 public struct SessionExpiryPolicy: Hashable, Sendable {
   public static let defaultLifetime = Duration.seconds(3600)
   /// The shortest is some uses of `SessionRecord.useGranularity`; the longest a month.
@@ -67,10 +68,14 @@ public struct SessionExpiryPolicy: Hashable, Sendable {
 
   /// A session that is not used for so long expires.
   public let lifetime: Duration
+  /// For so long an expired session is refused by name; longer than a client retries a single write.
+  public let remembered: Duration
 
-  public init(lifetime: Duration = defaultLifetime) {
+  /// - Parameter remembered: `nil`: another lifetime, or a minute where that is longer.
+  public init(lifetime: Duration = defaultLifetime, remembered: Duration? = nil) {
     precondition(Self.lifetimes.contains(lifetime), "a session lifetime of \(lifetime)")
     self.lifetime = lifetime
+    self.remembered = remembered ?? max(lifetime, .seconds(60))
   }
 
   /// How often a leader looks: sessions live longer than they must by a sixteenth, or a minute.
@@ -86,7 +91,7 @@ public struct SessionExpiryPolicy: Hashable, Sendable {
     now: GroupTime, next: LogIndex, oldest: SessionUse?, oldestAlive: SessionUse?
   ) -> Command? {
     let expiry = SessionExpiry(
-      now: now, idleSince: now - lifetime, usedBefore: next, forgetBefore: now - lifetime * 2)
+      now: now, idleSince: now - lifetime, usedBefore: next, forgetBefore: now - (lifetime + remembered))
     let isDue =
       (oldestAlive.map { $0.time < expiry.idleSince && $0.index < next } ?? false)
       || (oldest.map { $0.time < expiry.forgetBefore && $0.index < next } ?? false)

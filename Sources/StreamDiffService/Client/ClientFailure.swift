@@ -71,7 +71,7 @@ public struct ClientFailure: Error, Hashable, Sendable, CustomStringConvertible 
 
   private init(status: GRPCStatus) {
     switch status.code {
-    case .unavailable: self.init(.unreachable, status.message, isTransient: true)
+    case .unavailable, .deadlineExceeded: self.init(.unreachable, status.message, isTransient: true)
     case .dataLoss: self.init(.verification, status.message, isTransient: true)
     case .permissionDenied, .unauthenticated, .resourceExhausted, .failedPrecondition:
       self.init(.refused, status.message)

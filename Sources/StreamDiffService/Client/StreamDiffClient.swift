@@ -5,10 +5,15 @@ import Synchronization
 
 /// What a client program asks of a server. Every method throws `ClientFailure`.
 public final class StreamDiffClient: Sendable {
-  /// A write is given up as *unknown* after so long; far below any session's lifetime.
+  /// A write is given up as *unknown* after so long: while a session that expired is remembered, and a write in
+  /// it is refused and not taken for a new one (`SessionExpiryPolicy.remembered`).
   static let writePatience = Duration.seconds(30)
   /// An attempt to write that is not answered for so long is made again elsewhere.
   static let writeTimeout = Duration.seconds(5)
+
+  /// A read that is not answered for so long is made elsewhere, or fails. Roots of large keyspaces take a while.
+  static let readTimeout = Duration.seconds(30)
+  static let statusTimeout = Duration.seconds(120)
 
   /// The server in use, and what those before it have sent and received.
   private struct Connection {
@@ -31,18 +36,23 @@ public final class StreamDiffClient: Sendable {
     self.connection = Mutex(connection)
   }
 
-  /// Connects to the first server of the list that can be reached.
-  public static func connect(_ servers: [ServerAddress]) async throws(ClientFailure) -> StreamDiffClient {
+  /// Connects to the first server of the list that can be reached, the list begun at `first` and gone round.
+  public static func connect(
+    _ servers: [ServerAddress], from first: Int = 0
+  ) async throws(ClientFailure) -> StreamDiffClient {
     do {
-      let connection = try await connect(servers, from: 0)
+      let connection = try await connect(servers, place: first)
       return StreamDiffClient(servers, connection, pool: ReadPool(threads: 2, queued: 64))
     } catch {
       throw ClientFailure(error)
     }
   }
 
+  /// Where in the list the server in use stands.
+  public var place: Int { connection.withLock { $0.place } }
+
   private static func connect(
-    _ servers: [ServerAddress], from first: Int
+    _ servers: [ServerAddress], place first: Int
   ) async throws(RPCError) -> Connection {
     // A person waits: a server that is gone without a word is noticed sooner than by another server.
     var limits = RPCLimits()
@@ -69,7 +79,7 @@ public final class StreamDiffClient: Sendable {
   private func replace(_ failed: RPCClient) async throws(RPCError) {
     let place: Int? = connection.withLock { $0.rpc === failed ? $0.place : nil }
     guard let place else { return }  // another call did it
-    var fresh = try await Self.connect(servers, from: place + 1)
+    var fresh = try await Self.connect(servers, place: place + 1)
     let old: RPCClient = connection.withLock { connection in
       fresh.sent = connection.sent + connection.rpc.bytesSent
       fresh.received = connection.received + connection.rpc.bytesReceived
@@ -148,13 +158,19 @@ public final class StreamDiffClient: Sendable {
         (bytes, failure) = (nil, error)
       }
       if let bytes {
-        writes.decided(place)
-        do { return try Answer(decoding: bytes) } catch { throw ClientFailure(error) }
+        do {
+          let answer = try Answer(decoding: bytes)
+          writes.decided(place)
+          return answer
+        } catch {
+          throw Self.unknown("the answer cannot be read: \(error)")
+        }
       }
       switch WriteAttempt(failure) {
-      case .refused:
+      case .refused where doubt == nil:
         writes.decided(place)
         throw ClientFailure(failure)
+      case .refused: throw Self.unknown(failure)  // of this server; one before it may have applied it
       case .expired where doubt == nil: place = WriteSessions.new()
       case .expired: throw Self.unknown(failure)
       case .unsure: doubt = failure
@@ -175,7 +191,11 @@ public final class StreamDiffClient: Sendable {
       case .unreachable(let reason), .lost(let reason): reason
       case .status(let status, _): status.message.isEmpty ? "\(status)" : status.message
       }
-    return ClientFailure(.unknown, "whether it was applied is unknown: \(reason)")
+    return unknown(reason)
+  }
+
+  private static func unknown(_ reason: String) -> ClientFailure {
+    ClientFailure(.unknown, "whether it was applied is unknown: \(reason)")
   }
 
   /// A page of a scan: entries in key order.
@@ -190,15 +210,29 @@ public final class StreamDiffClient: Sendable {
   public func scan(
     prefix: [UInt8], keysOnly: Bool = false, in keyspace: KeyspaceName, _ visit: (Page) throws -> Void
   ) async throws(ClientFailure) {
+    let request = ScanRequest(keyspace: keyspace.description, prefix: prefix, keysOnly: keysOnly).encode()
+    let pages = Count()
     do {
-      let stream = try await rpc.open(Self.path("KeyValue/Scan"))
-      let request = ScanRequest(keyspace: keyspace.description, prefix: prefix, keysOnly: keysOnly)
-      try await stream.send(request.encode())
-      stream.halfClose()
-      while let bytes = try await stream.next() {
-        let answer = try ScanResponse(decoding: bytes)
-        let entries = answer.entries.map { (key: $0.key, value: $0.value) }
-        try visit(Page(entries: entries, kind: answer.kind, index: answer.index))
+      // Until a first page has come another server does as well.
+      let (stream, first) = try await reading { rpc in
+        let stream = try await rpc.open(Self.path("KeyValue/Scan"))
+        let first = try await Silence.limited(stream, activity: { 0 }, isBusy: { false }) {
+          try await stream.send(request)
+          stream.halfClose()
+          return try await stream.next()
+        }
+        return (stream, first)
+      }
+      try await Silence.limited(stream, activity: { pages.value }, isBusy: { pages.value % 2 == 1 }) {
+        var next = first
+        while let bytes = next {
+          pages.add(1)  // odd: `visit` has it
+          let answer = try ScanResponse(decoding: bytes)
+          let entries = answer.entries.map { (key: $0.key, value: $0.value) }
+          try visit(Page(entries: entries, kind: answer.kind, index: answer.index))
+          pages.add(1)
+          next = try await stream.next()
+        }
       }
     } catch {
       throw ClientFailure(error)
@@ -231,17 +265,35 @@ public final class StreamDiffClient: Sendable {
 
   /// - Parameter roots: whether the server is to bring its trees up to date for it.
   public func status(roots: Bool = true) async throws(ClientFailure) -> ServerStatus {
-    let answer: StatusResponse = try await call("Group/Status", StatusRequest(skipRoots: !roots))
+    let answer: StatusResponse = try await call(
+      "Group/Status", StatusRequest(skipRoots: !roots), timeout: Self.statusTimeout)
     return ServerStatus(answer)
   }
 
   private func call<Answer: WireMessage>(
-    _ method: String, _ request: some WireMessage
+    _ method: String, _ request: some WireMessage, timeout: Duration = readTimeout
   ) async throws(ClientFailure) -> Answer {
     do {
-      return try Answer(decoding: try await rpc.unary(Self.path(method), request.encode()))
+      let bytes = try await reading { rpc in
+        try await rpc.unary(Self.path(method), request.encode(), timeout: timeout)
+      }
+      return try Answer(decoding: bytes)
     } catch {
       throw ClientFailure(error)
+    }
+  }
+
+  /// Reads from the server in use, and where it does not answer from each of the others in turn.
+  private func reading<Value>(_ body: (RPCClient) async throws -> Value) async throws -> Value {
+    var others = servers.count - 1
+    while true {
+      let rpc = rpc
+      do {
+        return try await body(rpc)
+      } catch let error as RPCError where others > 0 && error.isOfServer {
+        others -= 1
+        try await replace(rpc)
+      }
     }
   }
 

@@ -44,7 +44,6 @@ enum WriteAttempt {
       case .invalidArgument, .failedPrecondition, .aborted, .unimplemented, .permissionDenied,
         .unauthenticated, .notFound, .outOfRange, .alreadyExists:
         self = error.sessionEnd == .expired ? .expired : .refused
-      case .resourceExhausted: self = .notSent
       default: self = error.isNotApplied ? .notSent : .unsure
       }
     }

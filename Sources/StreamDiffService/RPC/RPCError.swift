@@ -16,7 +16,7 @@ public enum RPCError: Error, Sendable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .unreachable(let reason): "unreachable: \(reason)"
-    case .lost(let reason): "connection lost: \(reason); whether the call took effect is unknown"
+    case .lost(let reason): "connection lost: \(reason)"
     case .status(let status, _): "\(status)"
     }
   }
@@ -26,6 +26,14 @@ public enum RPCError: Error, Sendable, CustomStringConvertible {
     switch self {
     case .unreachable(let reason), .lost(let reason): GRPCStatus(.unavailable, reason)
     case .status(let status, _): status
+    }
+  }
+
+  /// Another server may do better: this one cannot be reached, does not answer, or is not able to.
+  var isOfServer: Bool {
+    switch status.code {
+    case .unavailable, .deadlineExceeded: true
+    default: false
     }
   }
 

@@ -192,7 +192,7 @@ final class ServerConnection: HTTP2Connection {
     guard !limits.mustShrink(calls.count, of: shared.load.all.calls, bound: limits.serverCalls) else {
       shared.counters.callEnded(.resourceExhausted)
       let status = GRPCStatus(.resourceExhausted, "the server has too many open calls: try again later")
-      submit(GRPCResponse.trailersOnly(status, Metadata()), on: stream, endStream: true)
+      submit(GRPCResponse.trailersOnly(status, RPCError.notApplied), on: stream, endStream: true)
       return
     }
     let now = NIODeadline.now()
@@ -274,11 +274,15 @@ final class ServerConnection: HTTP2Connection {
     }
     if case .stream(let pipe, _) = call.kind, !arrived.isEmpty { pipe.deliver(arrived) }
     guard load.held <= limits.heldBytes else {
-      return end(call, GRPCStatus(.resourceExhausted, "too many long messages at once on this connection"))
+      return end(
+        call, GRPCStatus(.resourceExhausted, "too many long messages at once on this connection"),
+        RPCError.notApplied)
     }
     let all = shared.load.all.held + load.held - reported.held
     guard !limits.mustShrink(load.held, of: all, bound: limits.serverHeldBytes) else {
-      return end(call, GRPCStatus(.resourceExhausted, "too many long messages at once: try again later"))
+      return end(
+        call, GRPCStatus(.resourceExhausted, "too many long messages at once: try again later"),
+        RPCError.notApplied)
     }
     returnCredit(call)
   }

@@ -51,6 +51,8 @@ final class ApplyThread {
         return false
       }
     case .finished:
+      // Who waits for entries that did not come waits no longer.
+      progress.fail(shared.failure ?? ReplicaError(.unavailable, "the replica has stopped"))
       return false
     }
   }

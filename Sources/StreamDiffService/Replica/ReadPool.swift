@@ -21,6 +21,10 @@ public final class ReadPool: Sendable {
   private let threads: Int
   private let queued: Int
   private let state = Mutex(State())
+  private let running = Atomic<Int>(0)
+
+  /// Jobs of sessions run or wait for a thread.
+  var isBusy: Bool { running.load(ordering: .relaxed) > 0 }
 
   /// - Parameter queued: short jobs that may wait.
   public init(threads: Int, queued: Int) {
@@ -45,7 +49,9 @@ public final class ReadPool: Sendable {
 
   /// Runs a longer job of a session, which has at most a few at a time.
   public func run<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async throws -> T {
-    try await pool.runIfActive(body)
+    running.add(1, ordering: .relaxed)
+    defer { running.subtract(1, ordering: .relaxed) }
+    return try await pool.runIfActive(body)
   }
 
   /// Blocks until running jobs have ended.

@@ -69,21 +69,32 @@ enum SessionEnd: String {
   var metadata: Metadata { Metadata(fields: [HeaderField(Self.name, rawValue)]) }
 }
 
+extension ReplicaError {
+  /// The log has not seen the command.
+  fileprivate var isBeforeProposal: Bool {
+    switch code {
+    case .unavailable, .overloaded, .readOnly, .tooLarge: true
+    case .damaged, .uncertain: false
+    }
+  }
+}
+
 extension RPCError {
   /// As `GRPCStatus(mapping:)`, with what a client needs beside the status.
   init(mapping error: any Error) {
     let trailers =
       switch error {
       case let error as SyncError: SessionEnd(error)?.metadata
-      case let error as ReplicaError where error.code == .unavailable: Self.notApplied
+      case let error as ReplicaError where error.isBeforeProposal: Self.notApplied
+      case let error as SyncError where error.code == .limit: Self.notApplied
       case let error as RPCError: error.trailers
       default: Metadata?.none
       }
     self = .status(GRPCStatus(mapping: error), trailers: trailers ?? Metadata())
   }
 
-  /// Beside UNAVAILABLE: nothing happened here. Without it, it may have.
-  private static let notApplied = Metadata(fields: [HeaderField("streamdiff-applied", "no")])
+  /// Beside UNAVAILABLE and RESOURCE_EXHAUSTED: nothing happened here. Without it, it may have.
+  static let notApplied = Metadata(fields: [HeaderField("streamdiff-applied", "no")])
 
   /// The server vouches that the call took no effect.
   var isNotApplied: Bool { trailers["streamdiff-applied"] == "no" }

@@ -12,8 +12,11 @@ public enum SessionLimits {
   public static let receiverMessages = 4
   /// Sessions of a server: each holds its buffers and a view of the state.
   public static let sessions = 64
-  /// Without a message for so long, a session may have to give way to a new one.
-  public static let idleGrace = Duration.seconds(30)
+  /// Of these on one connection: no client takes them all.
+  public static let sessionsOfPeer = 16
+  /// Without a message for so long, a session may have to give way to a new one: sooner than who waits for its
+  /// place gives up. Its client begins again where it was.
+  public static let idleGrace = Duration.seconds(5)
   /// Ends a session in which no message went either way for so long; a peer may have to look through a slow disk.
   public static let idle = Duration.seconds(300)
   /// For one page of a scan to leave: a scan holds a view, and with it all that has been overwritten since.

@@ -19,7 +19,7 @@ public struct SyncClient: Sendable {
   public func push(_ source: some SyncSource, options: SyncOptions) async throws -> SyncReport {
     try await retrying(options, mayBeginAnew: true) { options, stream in
       try await SyncSession.runSender(
-        source: source, over: ClientSyncTransport(stream), options: options, pool: pool)
+        source: source, over: ClientSyncTransport(stream, meter: options.meter), options: options, pool: pool)
     }
   }
 
@@ -28,7 +28,8 @@ public struct SyncClient: Sendable {
   public func bring(_ operations: some OperationSource, options: SyncOptions) async throws -> SyncReport {
     try await retrying(options, mayBeginAnew: false) { options, stream in
       try await SyncSession.runSender(
-        operations: operations, over: ClientSyncTransport(stream), options: options, pool: pool)
+        operations: operations, over: ClientSyncTransport(stream, meter: options.meter), options: options,
+        pool: pool)
     }
   }
 
@@ -37,7 +38,7 @@ public struct SyncClient: Sendable {
   public func pull(into sink: some SyncSink, options: SyncOptions) async throws -> SyncReport {
     try await retrying(options, mayBeginAnew: true) { options, stream in
       try await SyncSession.runReceiver(
-        sink: sink, over: ClientSyncTransport(stream), options: options, pool: pool)
+        sink: sink, over: ClientSyncTransport(stream, meter: options.meter), options: options, pool: pool)
     }
   }
 
@@ -65,7 +66,10 @@ public struct SyncClient: Sendable {
   ) async throws -> SyncReport {
     let stream = try await client.open(Self.path)
     do {
-      return try await run(options, stream)
+      let (meter, pool) = (options.meter, pool)
+      return try await Silence.limited(
+        stream, activity: { meter.activity }, isBusy: { pool.isBusy || AdapterThreads.isBusy }
+      ) { try await run(options, stream) }
     } catch {
       stream.cancel()
       throw error

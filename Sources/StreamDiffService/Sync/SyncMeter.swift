@@ -12,10 +12,17 @@ public final class SyncMeter: Sendable {
   public let payloadBytes = Count()
   public let appliedOperations = Count()
   public let conflicts = Count()
+  /// Messages that came.
+  let messages = Count()
   private let currentRound = Atomic<Int>(1)
   private let flight = Atomic<Int>(0)
 
   public init() {}
+
+  /// Changes while a session gets on.
+  var activity: UInt64 {
+    [plannedOperations, operations, payloadBytes, appliedOperations, messages].reduce(0) { $0 &+ $1.value }
+  }
 
   public var round: Int { currentRound.load(ordering: .relaxed) }
   func begin(round: Int) { currentRound.store(round, ordering: .relaxed) }

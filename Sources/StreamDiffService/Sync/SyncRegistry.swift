@@ -24,11 +24,16 @@ public final class SyncRegistry: Sendable {
   public init() {}
 
   /// A session more than there may be ends the one that has been idle for the longest.
-  /// - Throws: RESOURCE_EXHAUSTED when too many are open, and none is idle.
+  /// - Throws: UNAVAILABLE when too many are open, and none is idle; RESOURCE_EXHAUSTED when too many are of
+  ///   this peer.
   func add(
     peer: String, keyspace: KeyspaceName, isSending: Bool, meter: SyncMeter, activity: CallActivity
   ) throws(GRPCStatus) -> UInt64 {
-    let number: UInt64? = state.withLock { state in
+    let number: UInt64? = try state.withLock { state throws(GRPCStatus) in
+      guard state.sessions.values.count(where: { $0.peer == peer }) < SessionLimits.sessionsOfPeer else {
+        throw GRPCStatus(
+          .resourceExhausted, "\(SessionLimits.sessionsOfPeer) sync sessions are open on this connection")
+      }
       if state.sessions.count >= SessionLimits.sessions {
         let idle = state.sessions.lazy.map { (id: $0.key, idle: $0.value.activity.idle) }
         guard let victim = Self.victim(among: idle) else { return nil }
@@ -41,8 +46,7 @@ public final class SyncRegistry: Sendable {
       return state.next
     }
     guard let number else {
-      throw GRPCStatus(
-        .resourceExhausted, "\(SessionLimits.sessions) sync sessions are open: try again later")
+      throw GRPCStatus(.unavailable, "\(SessionLimits.sessions) sync sessions are open: try again later")
     }
     return number
   }

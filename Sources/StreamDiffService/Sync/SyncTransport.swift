@@ -44,13 +44,16 @@ struct ServerSyncTransport: SyncTransport {
 /// The client's end of a `Sync` call.
 public struct ClientSyncTransport: SyncTransport {
   private let stream: ClientStream
+  private let meter: SyncMeter
 
-  public init(_ stream: ClientStream) { self.stream = stream }
+  /// - Parameter meter: counts messages that come.
+  public init(_ stream: ClientStream, meter: SyncMeter) { (self.stream, self.meter) = (stream, meter) }
 
   public func send(_ message: SyncMessage) async throws { try await stream.send(message.encode()) }
 
   public func receive() async throws -> SyncMessage? {
     guard let bytes = try await stream.next() else { return nil }
+    meter.messages.add(1)
     return try SyncMessage(arriving: bytes)
   }
 

@@ -31,7 +31,7 @@ struct ExactlyOnceTests {
   func property(seed: Int) throws {
     var random = SplitMix(seed: seed)
     var state = SessionState()
-    let policy = SessionExpiryPolicy(lifetime: .seconds(2))
+    let policy = SessionExpiryPolicy(lifetime: .seconds(2), remembered: .seconds(2))
     var senders = (0..<4).map { Sender(id: SessionID(using: &random), isUnary: $0 % 2 == 0) }
     /// Commands that senders have sent and that may still arrive, once or more often.
     var network: [(sender: Int, last: UInt64, command: Command)] = []

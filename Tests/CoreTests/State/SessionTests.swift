@@ -202,7 +202,7 @@ struct SessionTests {
   @Test("a session not used for a lifetime is refused, and only after another is it forgotten")
   func expiry() throws {
     var state = SessionState()
-    let policy = SessionExpiryPolicy(lifetime: .seconds(10))
+    let policy = SessionExpiryPolicy(lifetime: .seconds(10), remembered: .seconds(10))
     _ = try state.put(Self.id, 1)
     let fence = try #require(try state.open(Self.other)).fence
     state.now = GroupTime(milliseconds: 6_000)
@@ -237,12 +237,18 @@ struct SessionTests {
   @Test("an expired session's first operation is refused as long as it is remembered")
   func lateRetry() throws {
     var state = SessionState()
-    let policy = SessionExpiryPolicy(lifetime: .seconds(1))
+    let policy = SessionExpiryPolicy(lifetime: .seconds(1), remembered: .seconds(1))
     _ = try state.put(Self.id, 1)
     state.now = GroupTime(milliseconds: 1_500)
     _ = try state.expire(policy)
     #expect(try state.put(Self.id, 1).refusal == .sessionExpired)
     #expect(state.keys == 1)
+  }
+
+  @Test("an expired session is remembered for longer than a client retries, however short its life")
+  func shortLife() {
+    #expect(SessionExpiryPolicy(lifetime: .milliseconds(200)).remembered == .seconds(60))
+    #expect(SessionExpiryPolicy().remembered == SessionExpiryPolicy.defaultLifetime)
   }
 
   @Test("neither time nor index of the future expires anything, and a watermark never falls")
@@ -276,7 +282,7 @@ struct SessionTests {
     var state = SessionState()
     let count = SessionExpiry.forgottenAtOnce + 10
     for number in 1...UInt64(count) { _ = try state.open(SessionID(high: 0, low: number)) }
-    let policy = SessionExpiryPolicy(lifetime: .seconds(1))
+    let policy = SessionExpiryPolicy(lifetime: .seconds(1), remembered: .seconds(1))
     state.now = GroupTime(milliseconds: 10_000)
     #expect(try state.expire(policy) == .expired(forgotten: SessionExpiry.forgottenAtOnce))
     #expect(state.store.sessions.table.records == 10)

@@ -103,8 +103,8 @@ import Testing
     func victim(_ idle: [UInt64: Int]) -> UInt64? {
       SyncRegistry.victim(among: idle.map { (id: $0.key, idle: .seconds($0.value)) })
     }
-    #expect(victim([1: 31, 2: 500, 3: 40]) == 2)
-    #expect(victim([1: 29, 2: 3]) == nil)
+    #expect(victim([1: 6, 2: 500, 3: 40]) == 2)
+    #expect(victim([1: 4, 2: 3]) == nil)
     #expect(victim([:]) == nil)
   }
 }

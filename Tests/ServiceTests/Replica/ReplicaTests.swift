@@ -43,6 +43,15 @@ import Testing
     try replica.stop()
   }
 
+  @Test("a replica whose log fails while it starts says so and is not waited for", .timeLimit(.minutes(1)))
+  func failsAtStart() throws {
+    for call in [DiskCall.sync(.logRecord), .change(.logRecordWrite)] {
+      let disk = VirtualDisk()
+      disk.fail(call)
+      #expect(throws: ReplicaError.self, "\(call)") { try Replica.test(.test(on: disk)) }
+    }
+  }
+
   @Test("everything acknowledged is there after a restart, stopped in order or not")
   func recovery() async throws {
     let directory = ReplicaDirectory()

@@ -187,7 +187,7 @@ import Testing
   @Test("a session that is not used expires and is forgotten, and the server says so")
   func expiry() async throws {
     try await withServer {
-      $0.replica.sessions = SessionExpiryPolicy(lifetime: .milliseconds(200))
+      $0.replica.sessions = SessionExpiryPolicy(lifetime: .milliseconds(200), remembered: .milliseconds(200))
     } _: {
       _, client in
       let id = SessionID.random()

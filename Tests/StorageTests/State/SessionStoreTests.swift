@@ -78,7 +78,7 @@ struct SessionStoreTests {
   func expiry() throws {
     let store = try open()
     var applier = Applier(store)
-    let policy = SessionExpiryPolicy(lifetime: .seconds(1))
+    let policy = SessionExpiryPolicy(lifetime: .seconds(1), remembered: .seconds(1))
     let ids = (0..<20).map { SessionID(high: 7, low: $0) }
     for (place, id) in ids.enumerated() {
       applier.now = GroupTime(milliseconds: UInt64(place) * 100)
@@ -118,7 +118,7 @@ struct SessionStoreTests {
     var applier = Applier(store)
     var model: [SessionID: SessionRecord] = [:]
     let ids = (0..<12).map { SessionID(high: seed, low: $0) }
-    let policy = SessionExpiryPolicy(lifetime: .milliseconds(500))
+    let policy = SessionExpiryPolicy(lifetime: .milliseconds(500), remembered: .milliseconds(500))
     for _ in 0..<60 {
       var commands: [Command] = []
       for _ in 0..<Int.random(in: 1...6, using: &random) {

@@ -111,9 +111,15 @@ extension DirectoryWalk.Found {
 enum AdapterThreads {
   static var count: Int { System.coreCount }
 
+  private static let running = Atomic<Int>(0)
+  /// Files of this process are being read or written.
+  static var isBusy: Bool { running.load(ordering: .relaxed) > 0 }
+
   static func run<Value: Sendable, Failure: Error>(
     _ body: @escaping @Sendable () throws(Failure) -> Value
   ) async throws(Failure) -> Value {
+    running.add(1, ordering: .relaxed)
+    defer { running.subtract(1, ordering: .relaxed) }
     let outcome: Result<Value, Failure>
     do {
       outcome = try await NIOThreadPool.singleton.runIfActive {

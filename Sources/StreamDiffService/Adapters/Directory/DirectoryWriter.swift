@@ -52,9 +52,13 @@ final class DirectoryWriter {
 
   deinit { abandon() }
 
-  /// Removes unfinished files, unless the next pull is to find them. What was renamed into place stays.
+  /// Removes unfinished files, unless the next pull is to find them: then what is whole goes into its place.
+  /// What was renamed into place stays.
   func abandon() {
-    guard !keepsUnfinished else { return }
+    guard !keepsUnfinished else {
+      try? renamePending()
+      return
+    }
     interrupt()
     for unfinished in pending + blocked { discard(unfinished) }
     (pending, blocked) = ([], [])
