@@ -18,14 +18,16 @@ struct Host {
     namespace = try .make(name)
     self.address = address
     guard linklab_up("lo") == 0 else { throw Failure.cannotRunHere("lo in \(name): \(Text.lastError)") }
-    try Self.set("ipv6/conf/default/disable_ipv6", "1", isNeeded: false)  // no packets of the kernel's own
-    try Self.set("ipv4/tcp_no_metrics_save", "1")  // a connection begins as if there had been none before
-    try Self.set("ipv4/tcp_rmem", "4096 131072 67108864")
-    try Self.set("ipv4/tcp_wmem", "4096 65536 67108864")
-    if let congestion, !Text.replace(Self.path("ipv4/tcp_congestion_control"), with: congestion) {
-      let offered = Self.value("ipv4/tcp_available_congestion_control") ?? "nothing"
-      throw Failure.cannotRunHere("--congestion \(congestion): the kernel offers \(offered)")
+    // No packets of the kernel's own; refused where there is no IPv6 anyway.
+    _ = Kernel.set("ipv6/conf/default/disable_ipv6", "1")
+    for (name, value) in [
+      // A connection begins as if there had been none before.
+      ("ipv4/tcp_no_metrics_save", "1"),
+      ("ipv4/tcp_rmem", "4096 131072 67108864"), ("ipv4/tcp_wmem", "4096 65536 67108864"),
+    ] where !Kernel.set(name, value) {
+      throw Failure.cannotRunHere("\(Kernel.path(name)): \(Text.lastError)")
     }
+    if let congestion { try Congestion.use(congestion) }
     tun = linklab_tun(Self.interface)
     guard tun >= 0 else { throw Failure.cannotRunHere("/dev/net/tun: \(Text.lastError)") }
     guard linklab_configure(Self.interface, address.number, Int32(Address.prefix), Int32(mtu), Self.ring) == 0
@@ -45,20 +47,6 @@ struct Host {
       if fields.first == "link0", fields.count > 12 { return UInt64(fields[12]) ?? 0 }
     }
     return 0
-  }
-
-  /// What the process's own namespace uses.
-  static var congestion: String { value("ipv4/tcp_congestion_control") ?? "unknown" }
-
-  private static func path(_ name: String) -> String { "/proc/sys/net/\(name)" }
-
-  private static func value(_ name: String) -> String? {
-    Text.contents(of: path(name)).map { String($0.prefix { !$0.isNewline }) }
-  }
-
-  private static func set(_ name: String, _ value: String, isNeeded: Bool = true) throws {
-    guard !Text.replace(path(name), with: value), isNeeded else { return }
-    throw Failure.cannotRunHere("\(path(name)): \(Text.lastError)")
   }
 }
 

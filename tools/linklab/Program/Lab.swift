@@ -30,12 +30,12 @@ final class Lab {
           name: "\(owner.prefix)-\(side)", address: Address(lab: owner.pid, host: number), mtu: mtu,
           congestion: congestion)
       }
-      left = try host("left", 1)
-      right = try host("right", 2)
-      self.congestion = Host.congestion
-      isCongestionInherited = congestion == nil
-      try home.enter()
       mkdir(Self.directory, 0o755)
+      (left, right, self.congestion) = try Congestion.allowing(congestion) {
+        defer { _ = linklab_enter(home.descriptor) }
+        return (try host("left", 1), try host("right", 2), Congestion.current)
+      }
+      isCongestionInherited = congestion == nil
       controlPath = "\(Self.directory)/\(owner.prefix).sock"
       listener = linklab_listen(controlPath)
       guard listener >= 0 else { throw Failure.cannotRunHere("\(controlPath): \(Text.lastError)") }

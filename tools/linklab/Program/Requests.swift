@@ -1,7 +1,7 @@
 import LinkModel
 
-/// What the control socket understands: `stats`, `stats reset`, `set SIDE CHANGE …`, `cut SIDE LENGTH …`, where SIDE
-/// is `up` or `down`. Answers are JSON; one with a member `error` changed nothing.
+/// What the control socket understands: `stats`, `stats reset`, `set SIDE CHANGE …`, `cut SIDE LENGTH …`, where
+/// SIDE is `up` or `down`. Answers are JSON; one with a member `error` changed nothing.
 struct Requests {
   let session: Session
 

@@ -17,7 +17,7 @@ final class Session {
   private let graceTimer: Int32
   private let signals: Int32
   /// The process that started this one; -1 where it cannot be watched.
-  private let parent: Int32
+  private var parent: Int32
   private var control: ControlServer
   private var child: pid_t = 0
   private var isEnding = false
@@ -48,11 +48,11 @@ final class Session {
       if !isRealtime {
         Text.complain("SCHED_FIFO: \(Text.lastError); when processors are busy, packets will be late")
       }
+      guard getppid() == parentID else { throw Failure.failed("the process that started it is gone") }
     } catch {
       lab.remove()
       throw error
     }
-    if getppid() != parentID { isEnding = true }
   }
 
   /// Relays until a signal comes or the parent is gone, then takes the lab away.
@@ -128,6 +128,7 @@ final class Session {
       if child > 0 { kill(child, SIGKILL) }
     case parent:
       close(parent)
+      parent = -1  // the number may come again, as a peer's
       end(SIGTERM, isTyped: false)
     case lab.listener:
       if let peer = control.accept() { _ = linklab_watch(poll, peer) }
