@@ -133,16 +133,15 @@ except OSError:
 """
 
 
-def transfer(sender, receiver, seconds=4.0, warm=2.0, congestion="cubic", beside=None):
-    """One TCP flow. - Returns: payload in bits a second after `warm` seconds, and what `beside` returned meanwhile."""
+def transfer(sender, receiver, seconds=4.0, warm=2.0, congestion="cubic"):
+    """One TCP flow. - Returns: payload in bits a second, after `warm` seconds."""
     sink = receiver.python(SINK, str(seconds), str(warm), stdout=subprocess.PIPE)
     require(sink.stdout.readline() == "ready\n", "no sink")
     source = sender.python(SOURCE, receiver.address, congestion)
     try:
-        seen = beside() if beside else None
         count, elapsed = sink.communicate(timeout=seconds + 20)[0].split()
     finally:
         for process in (source, sink):
             process.kill()
             process.wait()
-    return int(count) * 8 / float(elapsed), seen
+    return int(count) * 8 / float(elapsed)
