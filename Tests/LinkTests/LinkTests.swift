@@ -80,9 +80,10 @@ struct LinkTests {
     #expect(counters.queueBytes == 0)
   }
 
-  @Test("the default queue is the bandwidth-delay product, and at least 64 packets")
+  @Test("the default queue is the bandwidth-delay product, and at least 5 ms and 64 packets")
   func defaultQueue() throws {
     #expect(try Bench.settings("rate=100mbit,delay=20ms").defaultQueueBytes(mtu: 1500) == 500_000)
+    #expect(try Bench.settings("rate=1gbit,delay=500us").defaultQueueBytes(mtu: 1500) == 625_000)
     #expect(try Bench.settings("rate=1mbit,delay=1ms").defaultQueueBytes(mtu: 1500) == 96_000)
     #expect(try Bench.settings("delay=1ms").defaultQueueBytes(mtu: 1500) == 96_000)
   }

@@ -13,9 +13,10 @@ public struct LinkSettings: Hashable, Sendable {
 
   public init() {}
 
-  /// What is in flight at full rate over twice the delay, and never less than 64 packets: TCP sends bursts of 43.
+  /// What passes at full rate in twice the delay and at least in 5 ms, and never less than 64 packets: TCP sends
+  /// bursts of 43, and with less than some of them in the queue a flow at 1 Gbit/s and 1 ms gets half of it.
   public func defaultQueueBytes(mtu: Int) -> Int {
-    max(rate.map { $0.bytes(in: delay + delay) } ?? 0, 64 * mtu)
+    max(rate.map { $0.bytes(in: max(delay + delay, .milliseconds(5))) } ?? 0, 64 * mtu)
   }
 
   /// - Returns: what is wrong with them together, for people.

@@ -16,7 +16,7 @@ struct LinkOptions: ParsableArguments {
   @Option(
     help: """
       Bytes that wait for the rate before more are dropped: 300KB, 64KiB; or default: rate times round trip, and at \
-      least 64 packets.
+      least 5 ms and 64 packets.
       """,
     transform: Parse.queue)
   var queue: LinkChange.Limit<Int>?
