@@ -76,6 +76,17 @@ let package = Package(
       ],
       swiftSettings: strict),
 
+    .target(name: "CLinklab", path: "tools/linklab/CLinklab"),
+    .target(
+      name: "LinkModel", path: "tools/linklab/Model", swiftSettings: strict + [.strictMemorySafety()]),
+    .executableTarget(
+      name: "linklab",
+      dependencies: [
+        "LinkModel", "CLinklab", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      path: "tools/linklab/Program", swiftSettings: strict),
+    .testTarget(name: "LinkTests", dependencies: ["LinkModel"], swiftSettings: strict),
+
     .target(
       name: "Fuzzing",
       dependencies: [
