@@ -97,10 +97,12 @@ import Testing
     #expect(seen.isEmpty)
   }
 
-  @Test("pieces that no record lists count in the root and are written nowhere; the next session gets them again")
+  @Test(
+    "pieces that no record lists count in the root and are written nowhere; the next session gets them again")
   func strays() async throws {
     let kept = [
-      Self.put("d/", Self.directory), Self.put("d/f", Self.file([Self.content])), Self.piece("d/f", Self.content),
+      Self.put("d/", Self.directory), Self.put("d/f", Self.file([Self.content])),
+      Self.piece("d/f", Self.content),
     ]
     // Of a file that is there, of one that is not, and of one whose directory is not.
     let strays = [
@@ -119,7 +121,8 @@ import Testing
     let again = try await sink.content()
     #expect(try records(of: again).map(\.key) == kept.map(\.key))
     await sink.close()
-    #expect(try TreeFixture.read(dest) == ["d": .directory(mode: 0o755), "d/f": .file(Self.content, mode: 0o644)])
+    #expect(
+      try TreeFixture.read(dest) == ["d": .directory(mode: 0o755), "d/f": .file(Self.content, mode: 0o644)])
   }
 
   @Test("a link in DEST is replaced, never followed")

@@ -112,7 +112,9 @@ public final class DirectorySink: SyncSink {
 
   /// Pieces that came and belong to no file there: of a push that is under way or ended early.
   public var strays: Int {
-    get async throws { try await AdapterThreads.run { () throws in try self.withWriter { $0.strays.records.count } } }
+    get async throws {
+      try await AdapterThreads.run { () throws in try self.withWriter { $0.strays.records.count } }
+    }
   }
 
   private func withWriter<Value: Sendable>(_ body: (DirectoryWriter) throws -> Value) throws -> Value {

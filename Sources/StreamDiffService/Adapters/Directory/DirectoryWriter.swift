@@ -120,7 +120,9 @@ final class DirectoryWriter {
     case .part(let digest):
       try check(value, against: digest, of: key)
       let bytes = value.withUnsafeBufferPointer { Array($0) }
-      if try assembly(of: key.path)?.add(part: digest, bytes) != true { try strays.add(key, value, using: &hash) }
+      if try assembly(of: key.path)?.add(part: digest, bytes) != true {
+        try strays.add(key, value, using: &hash)
+      }
     case .piece(let digest):
       try check(value, against: digest, of: key)
       let isListed = try value.withUnsafeBytes { bytes throws(AdapterError) in
@@ -130,7 +132,8 @@ final class DirectoryWriter {
     }
   }
 
-  private func check(_ value: Span<UInt8>, against digest: Digest, of key: DirectoryKey) throws(AdapterError) {
+  private func check(_ value: Span<UInt8>, against digest: Digest, of key: DirectoryKey) throws(AdapterError)
+  {
     hash.update(value.bytes)
     guard hash.finish() == digest else {
       throw AdapterError(
