@@ -79,7 +79,7 @@ let package = Package(
     .target(
       name: "Fuzzing",
       dependencies: [
-        "StreamDiffCore", "StreamDiffWire", "StreamDiffStorage", "StreamDiffService",
+        "Simulator", "StreamDiffCore", "StreamDiffWire", "StreamDiffStorage", "StreamDiffService",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "Logging", package: "swift-log"),
       ],

@@ -75,7 +75,7 @@ public struct Observation {
 /// Every entry point of the program; `all` keep nothing from one execution to the next.
 public enum EntryPoints {
   public static let all: [EntryPoint] =
-    core + selection + chunks + sync + wire + http2 + storage + service + adapters
+    core + selection + chunks + sync + wire + http2 + storage + state + service + adapters
 
   public static func named(_ name: String) -> EntryPoint? { (all + live).first { $0.name == name } }
 }
