@@ -8,17 +8,18 @@ import Synchronization
 /// breaks off needs no memory of its own: the next one compares again with what is there.
 public final class DirectorySink: SyncSink {
   private let path: String
+  /// Has the lock.
+  private let root: OpenFile
   /// The directory while this sink may write to it, and its lock.
   private let writer: Mutex<DirectoryWriter?>
 
   /// Sockets, pipes and devices: left alone. Printable.
   public let skipped: [String]
 
-  private init(
-    path: String, scan: DirectoryScan, leftovers: [Leftover], tree: sending Beneath, seed: UInt64
-  ) {
-    self.path = path
+  private init(path: String, root: OpenFile, scan: DirectoryScan, leftovers: [Leftover], seed: UInt64) {
+    (self.path, self.root) = (path, root)
     skipped = scan.skipped.map { printable($0) }
+    let tree = Beneath(root: root, name: path)
     writer = Mutex(DirectoryWriter(tree, scan.content, leftovers: leftovers, seed: seed))
   }
 
@@ -44,8 +45,7 @@ public final class DirectorySink: SyncSink {
       }
       return leftovers
     }
-    return DirectorySink(
-      path: path, scan: scan, leftovers: leftovers, tree: Beneath(root: root, name: path), seed: random)
+    return DirectorySink(path: path, root: root, scan: scan, leftovers: leftovers, seed: random)
   }
 
   private static func lock(_ path: String) throws(AdapterError) -> OpenFile {
@@ -69,6 +69,8 @@ public final class DirectorySink: SyncSink {
         writer?.keepsUnfinished = keepingUnfinished
         writer = nil
       }
+      // Not with the descriptor: a thread that is done with it may not have let it go yet.
+      flock(self.root.descriptor, LOCK_UN)
     }
   }
 
