@@ -85,7 +85,8 @@ let package = Package(
       ],
       path: "Tests/Fuzzing", swiftSettings: strict),
     .executableTarget(
-      name: "fuzz-driver", dependencies: ["Fuzzing"], path: "Tests/FuzzDriver", swiftSettings: strict),
+      name: "fuzz-driver", dependencies: ["Fuzzing", "Simulator"], path: "Tests/FuzzDriver",
+      swiftSettings: strict),
     .testTarget(
       name: "FuzzTests", dependencies: ["Fuzzing"], exclude: ["Found"], swiftSettings: strict),
 
