@@ -35,8 +35,11 @@ public final class DirectorySink: SyncSink {
     let scan = try await DirectoryScan.run(path, meter: meter)
     let leftovers = try await AdapterThreads.run { () throws(AdapterError) in
       let tree = Beneath(root: root, name: path)
-      let leftovers = try PullJournal(tree).read().compactMap { Leftover($0, in: tree) }
-      let used = Set(leftovers.map(\.temporaryPath) + PullJournal.names)
+      // An unfinished file belongs to one entry, and none is the journal: else one is removed that another needs.
+      var used = Set(PullJournal.names)
+      let leftovers = try PullJournal(tree).read().compactMap { Leftover($0, in: tree) }.filter {
+        used.insert($0.temporaryPath).inserted
+      }
       for name in scan.unfinished where !used.contains(name) {
         let (parent, last) = try tree.parent(of: name)
         guard withCString(last, { unlinkat(parent.descriptor, $0, 0) }) == 0 || errno == ENOENT else {
