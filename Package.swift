@@ -90,13 +90,14 @@ let package = Package(
     .target(
       name: "Fuzzing",
       dependencies: [
-        "StreamDiffCore", "StreamDiffWire", "StreamDiffStorage", "StreamDiffService",
+        "Simulator", "StreamDiffCore", "StreamDiffWire", "StreamDiffStorage", "StreamDiffService",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "Logging", package: "swift-log"),
       ],
       path: "Tests/Fuzzing", swiftSettings: strict),
     .executableTarget(
-      name: "fuzz-driver", dependencies: ["Fuzzing"], path: "Tests/FuzzDriver", swiftSettings: strict),
+      name: "fuzz-driver", dependencies: ["Fuzzing", "Simulator"], path: "Tests/FuzzDriver",
+      swiftSettings: strict),
     .testTarget(
       name: "FuzzTests", dependencies: ["Fuzzing"], exclude: ["Found"], swiftSettings: strict),
 

@@ -1,6 +1,7 @@
 #if LIBFUZZER
   import Fuzzing
   import Glibc
+  import Simulator
   import Synchronization
 
   /// The same entry points and mutations under libFuzzer, which sees what code each input reaches.
@@ -51,7 +52,7 @@
     let input = Array(UnsafeBufferPointer(start: bytes, count: count))
     let output = LibFuzzer.work.withLock { work -> [UInt8] in
       guard var mutator = work?.mutator, let seeds = work?.seeds else { return input }
-      mutator.random = SplitMix(seed: UInt64(seed))
+      mutator.random = SeededRandom(seed: UInt64(seed))
       return mutator.next(changing: input, with: seeds)
     }
     let length = min(output.count, room)

@@ -10,7 +10,7 @@ struct FuzzTests {
   @Test("never harm, from seeded samples on", arguments: EntryPoints.all)
   func mutated(entry: EntryPoint) {
     var campaign = Campaign(entry, found: FoundInputs.of(entry).map(\.bytes), seed: 1)
-    for _ in 0..<Self.executions {
+    for _ in 0..<Self.executions / entry.cost {
       let input = campaign.next()
       do throws(LawBroken) {
         campaign.saw(try entry.run(input), of: input)

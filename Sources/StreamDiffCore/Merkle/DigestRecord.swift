@@ -19,4 +19,7 @@ public protocol DigestReader {
     from lower: [UInt8], to upper: [UInt8]?,
     _ body: (_ key: Span<UInt8>, _ digest: Digest, _ valueBytes: Int) -> Void
   ) throws(ReadError)
+
+  /// What to throw where the records do not agree with a leaf that says it is up to date.
+  func disagreement(from lower: [UInt8]) -> ReadError
 }

@@ -32,9 +32,12 @@ extension MerkleTree {
       func integer(at offset: Int) -> UInt64 {
         (0..<8).reduce(0) { $0 | UInt64(encoded[offset + $1]) << (8 * UInt64($1)) }
       }
-      guard let bytes = Int(exactly: integer(at: 2)) else { return nil }
+      // As many as so many entries can have: sums over all leaves do not overflow.
+      let count = Int(encoded[1])
+      guard let bytes = Int(exactly: integer(at: 2)), bytes <= count * (Limits.keyBytes + Limits.valueBytes)
+      else { return nil }
       self.lower = lower
-      (isDirty, count, self.bytes) = (encoded[0] == 1, Int(encoded[1]), bytes)
+      (isDirty, self.count, self.bytes) = (encoded[0] == 1, count, bytes)
       best = integer(at: 10)
       digest = unsafe Digest(copying: encoded.extracting(18...).bytes)
     }

@@ -151,7 +151,7 @@ private struct MerkleJoiner<Reader: DigestReader>: ~Copyable {
     let cut = records.dropFirst().first {
       unsafe MerkleHash.priority($0.key.span.bytes, using: &hash) == piece.node.best
     }?.key
-    guard let cut else { preconditionFailure("a leaf's records changed, and it was not touched") }
+    guard let cut else { throw reader.disagreement(from: piece.lower) }
     return (try read(from: piece.lower, to: cut), try read(from: cut, to: upper))
   }
 

@@ -70,12 +70,14 @@ public struct ClientFailure: Error, Hashable, Sendable, CustomStringConvertible 
   }
 
   private init(status: GRPCStatus) {
+    // A server need not say more than the code.
+    let detail = status.message.isEmpty ? "\(status)" : status.message
     switch status.code {
-    case .unavailable, .deadlineExceeded: self.init(.unreachable, status.message, isTransient: true)
-    case .dataLoss: self.init(.verification, status.message, isTransient: true)
+    case .unavailable, .deadlineExceeded: self.init(.unreachable, detail, isTransient: true)
+    case .dataLoss: self.init(.verification, detail, isTransient: true)
     case .permissionDenied, .unauthenticated, .resourceExhausted, .failedPrecondition:
-      self.init(.refused, status.message)
-    default: self.init(.failed, status.message.isEmpty ? "\(status)" : status.message)
+      self.init(.refused, detail)
+    default: self.init(.failed, detail)
     }
   }
 

@@ -222,7 +222,11 @@ struct KeyspaceInspection: ~Copyable {
       }
       return
     }
-    guard !leaves.isEmpty || tree.count > 0 else { return }
+    guard !leaves.isEmpty else {
+      // No audit of a leaf can tell.
+      if tree.count > 0 { damage(nil, "it has \(tree.count) entries and no Merkle leaf") }
+      return
+    }
     var rest = leaves[...]
     tree.forEachLeaf { leaf in
       guard let first = rest.first, first.lower == leaf.lower else {

@@ -95,7 +95,7 @@ public enum StateInspection {
         if format == 0 { damage("the record of the state's format says 0") }
       case .applied(let index, let term): (summary.applied, summary.appliedTerm) = (index, term)
       case .keyspace(let record):
-        if summary.keyspaces.contains(where: { $0.record.id == record.id }) || record.id == 0 {
+        if summary.keyspaces.contains(where: { $0.record.id == record.id }) {
           damage("keyspace \(record.name) has the number \(record.id), which is not its own")
         }
         summary.keyspaces.append(Summary.Keyspace(record: record, position: nil))

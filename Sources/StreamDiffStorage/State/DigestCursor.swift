@@ -70,6 +70,13 @@ public final class DigestCursor {
 }
 
 extension DigestCursor: DigestReader {
+  public func disagreement(from lower: [UInt8]) -> StorageError {
+    StorageError(
+      .damaged, path: path,
+      "a Merkle leaf does not agree with the digest records that it covers; check this state, restore it from "
+        + "another copy")
+  }
+
   public func forEachRecord(
     from lower: [UInt8], to upper: [UInt8]?,
     _ body: (_ key: Span<UInt8>, _ digest: Digest, _ valueBytes: Int) -> Void

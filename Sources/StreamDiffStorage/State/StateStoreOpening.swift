@@ -20,7 +20,12 @@ extension StateStore {
     let (applied, term) = try readApplied(reads)
     let keyspaces = try readKeyspaces(reads)
     var trees: [UInt32: MerkleTree] = [:]
-    for record in keyspaces.values { trees[record.id] = try readTree(of: record, reads) }
+    for record in keyspaces.values {
+      guard trees[record.id] == nil else {
+        throw StorageError(.damaged, path: engine.path, "two keyspaces have the number \(record.id)")
+      }
+      trees[record.id] = try readTree(of: record, reads)
+    }
     return StateStore(
       engine,
       Published(

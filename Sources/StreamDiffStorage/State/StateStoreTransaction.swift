@@ -106,7 +106,12 @@ public final class StateStoreTransaction: StateTransaction {
   }
 
   public func sessionTable() throws(StorageError) -> SessionTable { sessions.table }
-  public func setSessionTable(_ table: SessionTable) throws(StorageError) { sessions.set(table) }
+  public func setSessionTable(_ table: SessionTable) throws(StorageError) {
+    guard table.records >= 0 else {
+      throw StorageError(.damaged, path: reads.path, "more sessions were forgotten than are counted")
+    }
+    sessions.set(table)
+  }
 
   public func session(_ id: SessionID) throws(StorageError) -> SessionRecord? {
     try sessions.session(id, in: reads)

@@ -149,13 +149,15 @@ enum SystemRecord {
       self = .format(format)
     } else if key == StoreKey.applied {
       guard value.count == 16, let index: UInt64 = StoredInteger.read(value, at: 0),
-        let term: UInt64 = StoredInteger.read(value, at: 8)
+        let term: UInt64 = StoredInteger.read(value, at: 8), index <= LogIndex.maximum.rawValue,
+        term <= Term.maximum.rawValue
       else { return nil }
       self = .applied(LogIndex(index), Term(term))
     } else if key.starts(with: StoreKey.keyspaces) {
       let text = String(decoding: key.dropFirst(StoreKey.keyspaces.count), as: UTF8.self)
       guard !text.isEmpty, let name = KeyspaceName(text), value.count == 5,
-        let id: UInt32 = StoredInteger.read(value, at: 0), let kind = KeyspaceKind(rawValue: value[4])
+        let id: UInt32 = StoredInteger.read(value, at: 0), 1..<UInt32.max ~= id,
+        let kind = KeyspaceKind(rawValue: value[4])
       else { return nil }
       self = .keyspace(KeyspaceRecord(id: id, name: name, kind: kind))
     } else if key == StoreKey.sessionTable {

@@ -9,7 +9,7 @@ enum StoredSession {
       + StoredInteger.bytes(record.used.time.milliseconds)
   }
 
-  /// - Returns: `nil` if these bytes are no record.
+  /// - Returns: `nil` if these bytes are no record, or have numbers that none of ours gets to.
   static func record(_ id: SessionID, _ value: UnsafeRawBufferPointer) -> SessionRecord? {
     guard value.count == 56 else { return nil }
     let fields = (0..<7).compactMap { StoredInteger.read(value, at: 8 * $0) as UInt64? }
@@ -18,6 +18,10 @@ enum StoredSession {
     (record.lastOrdinal, record.appliedIndex) = (Ordinal(fields[0]), LogIndex(fields[1]))
     (record.conflicts, record.conflictMask) = (fields[2], fields[3])
     record.fence = LogIndex(fields[4])
+    let lastIndex = max(record.appliedIndex, record.fence, record.used.index)
+    guard record.lastOrdinal <= .maximum, record.conflicts <= fields[0], lastIndex <= .maximum else {
+      return nil
+    }
     return record
   }
 
@@ -38,6 +42,7 @@ enum StoredSession {
     else { return nil }
     let index = UInt64(
       bigEndian: key.loadUnaligned(fromByteOffset: StoreKey.sessionUses.count, as: UInt64.self))
+    guard LogIndex(index) <= .maximum else { return nil }
     return (id, SessionUse(index: LogIndex(index), time: GroupTime(milliseconds: time)))
   }
 
@@ -55,6 +60,7 @@ enum StoredSession {
       GroupTime(milliseconds: fields[0]), GroupTime(milliseconds: fields[1])
     )
     (table.usedBefore, table.records) = (LogIndex(fields[2]), Int(clamping: fields[3]))
+    guard table.usedBefore <= .maximum, table.records <= Limits.sessionRecords else { return nil }
     return table
   }
 }

@@ -168,6 +168,8 @@ struct SortedRecords: DigestReader {
     }
   }
 
+  func disagreement(from lower: [UInt8]) -> Never { preconditionFailure("a leaf differs from its records") }
+
   func built() -> MerkleTree {
     var copy = self
     var builder = MerkleTreeBuilder()

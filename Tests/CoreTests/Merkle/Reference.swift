@@ -13,6 +13,8 @@ struct ReferenceKeyspace: DigestReader {
   mutating func put(_ key: [UInt8], _ value: [UInt8]) { (values[key], sorted) = (value, nil) }
   mutating func delete(_ key: [UInt8]) { (values[key], sorted) = (nil, nil) }
 
+  func disagreement(from lower: [UInt8]) -> Failure { Failure() }
+
   var count: Int { values.count }
   var bytes: Int { values.reduce(0) { $0 + $1.key.count + $1.value.count } }
 

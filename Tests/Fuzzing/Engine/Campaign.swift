@@ -1,3 +1,5 @@
+import Simulator
+
 /// Runs an entry point on inputs made from its seeds, and from what turned out to be interesting.
 public struct Campaign {
   /// Inputs that showed something new; beyond so many, or so many bytes, one of them gives way.

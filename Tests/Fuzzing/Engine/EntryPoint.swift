@@ -10,18 +10,21 @@ public struct EntryPoint: Sendable {
   public let maximumBytes: Int
   /// Words of the format.
   public let dictionary: [[UInt8]]
+  /// How many times as long an execution takes as most do: files are written, threads are waited for.
+  public let cost: Int
   private let makeSeeds: @Sendable () -> [[UInt8]]
   private let body: @Sendable ([UInt8], inout Observation) throws -> Void
 
   init(
     _ name: String, shape: Shape = .bytes, maximumBytes: Int = 4096, dictionary: [[UInt8]] = [],
+    cost: Int = 1,
     seeds: @escaping @Sendable () -> [[UInt8]],
     _ body: @escaping @Sendable (_ input: [UInt8], _ seen: inout Observation) throws -> Void
   ) {
     self.name = name
     self.shape = shape
     self.maximumBytes = maximumBytes
-    self.dictionary = dictionary
+    (self.dictionary, self.cost) = (dictionary, cost)
     makeSeeds = seeds
     self.body = body
   }
@@ -74,7 +77,9 @@ public struct Observation {
 
 /// Every entry point of the program; `all` keep nothing from one execution to the next.
 public enum EntryPoints {
-  public static let all: [EntryPoint] = core + chunks + sync + wire + http2 + storage + service + adapters
+  public static let all: [EntryPoint] =
+    core + selection + chunks + sync + wire + http2 + storage + state + entryFiles + unfinishedFiles + service
+    + adapters
 
   public static func named(_ name: String) -> EntryPoint? { (all + live).first { $0.name == name } }
 }

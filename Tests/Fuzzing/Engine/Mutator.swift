@@ -1,12 +1,14 @@
+public import Simulator
+
 /// Makes new inputs from old ones. The same seed and the same calls make the same inputs.
 public struct Mutator: Sendable {
-  public var random: SplitMix
+  public var random: SeededRandom
   private let shape: Shape
   private let maximumBytes: Int
   private let dictionary: [[UInt8]]
 
   public init(for entry: EntryPoint, seed: UInt64) {
-    random = SplitMix(seed: seed)
+    random = SeededRandom(seed: seed)
     (shape, maximumBytes, dictionary) = (entry.shape, entry.maximumBytes, entry.dictionary)
   }
 

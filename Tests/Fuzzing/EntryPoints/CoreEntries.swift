@@ -1,3 +1,4 @@
+import Simulator
 import StreamDiffCore
 
 extension EntryPoints {
@@ -91,7 +92,7 @@ extension EntryPoints {
   static let fastCDC = EntryPoint(
     "fastcdc", maximumBytes: 96 << 10,
     seeds: {
-      var random = SplitMix(seed: 1)
+      var random = SeededRandom(seed: 1)
       return [[], [1], random.bytes(3000), random.bytes(70_000), Array(repeating: 0, count: 40_000)]
     }
   ) { input, seen in

@@ -27,10 +27,10 @@ enum FrameSamples {
   }
 
   private static let request = request("/streamdiff.v1.StreamDiff/Sync")
-  private static let answer = head([
+  static let answer = head([
     (":status", "200"), ("content-type", "application/grpc"), ("grpc-accept-encoding", "identity"),
   ])
-  private static let trailers = head([("grpc-status", "0"), ("grpc-message", "all%20well")])
+  static let trailers = head([("grpc-status", "0"), ("grpc-message", "all%20well")])
 
   private static let message = ChunkSamples.message(MessageSamples.sync[2])
   private static let session = SyncSamples.toReceiver[0].prefix(2000)

@@ -9,7 +9,7 @@ import StreamDiffWire
 extension EntryPoints {
   /// A whole server behind a socket, with everything that stands between frames and the state: for
   /// tools/fuzz alone, since it outlives an execution. tools/tests has the same from outside.
-  public static let live = [server]
+  public static let live = [server, client]
 
   static let server = EntryPoint(
     "server", shape: .frames, maximumBytes: 8 << 10, dictionary: FrameSamples.words,

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Simulator
 import StreamDiffCore
 import StreamDiffService
 import Testing
@@ -112,7 +113,7 @@ import Testing
 
   @Test("a file of thousands of pieces keeps its list in parts, and a change sends few of them")
   func partsOfLists() async throws {
-    var numbers = SeededNumbers(5)
+    var numbers = SeededRandom(seed: 5)
     var bytes = numbers.bytes(100 << 20)
     try TreeFixture.write(["big": .file(bytes, mode: 0o644)], at: source)
     let (all, _) = try await pull()
@@ -161,7 +162,7 @@ import Testing
     let content = try await DirectorySource.scan(source)
     let all = try records(of: content)
     #expect(all.count == content.tree.count)
-    var numbers = SeededNumbers(3)
+    var numbers = SeededRandom(seed: 3)
     for _ in 0..<200 {
       let (first, last) = (
         Int.random(in: 0..<all.count, using: &numbers), Int.random(in: 0..<all.count, using: &numbers)

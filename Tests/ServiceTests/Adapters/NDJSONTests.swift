@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Simulator
 import StreamDiffCore
 import StreamDiffService
 import Testing
@@ -108,7 +109,7 @@ import Testing
 
   @Test("of a key given more than once the last wins, wherever the file was cut")
   func lastWins() async throws {
-    var numbers = SeededNumbers(9)
+    var numbers = SeededRandom(seed: 9)
     var expected: [[UInt8]: [UInt8]] = [:]
     var text: [UInt8] = []
     while text.count < 40 << 20 {
@@ -135,7 +136,7 @@ import Testing
 
   @Test("records and values are read by range")
   func ranges() async throws {
-    var numbers = SeededNumbers(4)
+    var numbers = SeededRandom(seed: 4)
     let lines = (0..<5000).map { _ in
       JSONText.entry(key: numbers.bytes(Int.random(in: 1...12, using: &numbers)), value: numbers.bytes(300))
     }

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Simulator
 
 /// Makes and reads directory trees with plain system calls, apart from the code under test.
 enum TreeFixture {
@@ -58,7 +59,7 @@ enum TreeFixture {
 
   /// A tree with one of everything.
   static func sample(seed: UInt64 = 1) -> Tree {
-    var numbers = SeededNumbers(seed)
+    var numbers = SeededRandom(seed: seed)
     return [
       "empty": .file([], mode: 0o644),
       "small.txt": .file(Array("a line\n".utf8), mode: 0o600),

@@ -8,17 +8,18 @@ import Synchronization
 /// breaks off needs no memory of its own: the next one compares again with what is there.
 public final class DirectorySink: SyncSink {
   private let path: String
+  /// Has the lock.
+  private let root: OpenFile
   /// The directory while this sink may write to it, and its lock.
   private let writer: Mutex<DirectoryWriter?>
 
   /// Sockets, pipes and devices: left alone. Printable.
   public let skipped: [String]
 
-  private init(
-    path: String, scan: DirectoryScan, leftovers: [Leftover], tree: sending Beneath, seed: UInt64
-  ) {
-    self.path = path
+  private init(path: String, root: OpenFile, scan: DirectoryScan, leftovers: [Leftover], seed: UInt64) {
+    (self.path, self.root) = (path, root)
     skipped = scan.skipped.map { printable($0) }
+    let tree = Beneath(root: root, name: path)
     writer = Mutex(DirectoryWriter(tree, scan.content, leftovers: leftovers, seed: seed))
   }
 
@@ -34,8 +35,11 @@ public final class DirectorySink: SyncSink {
     let scan = try await DirectoryScan.run(path, meter: meter)
     let leftovers = try await AdapterThreads.run { () throws(AdapterError) in
       let tree = Beneath(root: root, name: path)
-      let leftovers = try PullJournal(tree).read().compactMap { Leftover($0, in: tree) }
-      let used = Set(leftovers.map(\.temporaryPath) + PullJournal.names)
+      // An unfinished file belongs to one entry, and none is the journal: else one is removed that another needs.
+      var used = Set(PullJournal.names)
+      let leftovers = try PullJournal(tree).read().compactMap { Leftover($0, in: tree) }.filter {
+        used.insert($0.temporaryPath).inserted
+      }
       for name in scan.unfinished where !used.contains(name) {
         let (parent, last) = try tree.parent(of: name)
         guard withCString(last, { unlinkat(parent.descriptor, $0, 0) }) == 0 || errno == ENOENT else {
@@ -44,8 +48,7 @@ public final class DirectorySink: SyncSink {
       }
       return leftovers
     }
-    return DirectorySink(
-      path: path, scan: scan, leftovers: leftovers, tree: Beneath(root: root, name: path), seed: random)
+    return DirectorySink(path: path, root: root, scan: scan, leftovers: leftovers, seed: random)
   }
 
   private static func lock(_ path: String) throws(AdapterError) -> OpenFile {
@@ -69,6 +72,8 @@ public final class DirectorySink: SyncSink {
         writer?.keepsUnfinished = keepingUnfinished
         writer = nil
       }
+      // Not with the descriptor: a thread that is done with it may not have let it go yet.
+      flock(self.root.descriptor, LOCK_UN)
     }
   }
 

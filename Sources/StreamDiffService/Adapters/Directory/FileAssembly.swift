@@ -135,6 +135,11 @@ final class FileAssembly {
       }
       try reader.read(piece, of: owner) { try file.write($0, at: offset, path: tree.display(path)) }
     }
+    // An unfinished file that was found may have bytes behind its last piece.
+    let size = layout.pieces.last.map { $0.offset + UInt64($0.item.length) } ?? 0
+    guard ftruncate(file.descriptor, off_t(size)) == 0 else {
+      throw AdapterError.system("truncate", path: tree.display(path))
+    }
     guard fchmod(file.descriptor, mode_t(mode)) == 0 else {
       throw AdapterError.system("chmod", path: tree.display(path))
     }

@@ -3,35 +3,32 @@ import StreamDiffCore
 import Synchronization
 
 /// Reads a file of NDJSON into sorted runs: blocks of whole lines are handed to several threads, each of
-/// which parses, sorts and spills on its own. Memory is bounded by `RunSorter.totalBytes` and a block for
+/// which parses, sorts and spills on its own. Memory is bounded by `SortBounds.heldBytes` and a block for
 /// each thread, whatever the file's size.
 struct EntryFile {
-  /// A block of lines, and the longest line: a value of 1 MiB in which every byte is a `\u` escape fits.
-  private static let blockBytes = 8 << 20
-
   /// - Throws: `AdapterError` that names the line and column of what cannot be read; `.changed` when the
   ///   file did not hold still, although it was read a few times.
   static func read(
-    _ path: String, excluding exclusions: Exclusions = .none, meter: ScanMeter
+    _ path: String, excluding exclusions: Exclusions = .none, meter: ScanMeter, bounds: SortBounds
   ) async throws -> SortedEntries {
     for pause in Rereading.pauses {
       do {
-        return try await readOnce(path, exclusions, meter)
+        return try await readOnce(path, exclusions, meter, bounds)
       } catch let error as AdapterError where error.code == .changed {
         try await Task.sleep(for: pause)
       }
     }
-    return try await readOnce(path, exclusions, meter)
+    return try await readOnce(path, exclusions, meter, bounds)
   }
 
   private static func readOnce(
-    _ path: String, _ exclusions: Exclusions, _ meter: ScanMeter
+    _ path: String, _ exclusions: Exclusions, _ meter: ScanMeter, _ bounds: SortBounds
   ) async throws -> SortedEntries {
     let file = try open(path)
     let before = FileStamp(try file.status(path: path))
     let runs: [Run]
     do {
-      runs = try await sortedRuns(file, path, before, exclusions, meter)
+      runs = try await sortedRuns(file, path, before, exclusions, meter, bounds)
     } catch let error as AdapterError where error.code == .malformed || error.code == .tooLarge {
       // Half of a line that is being written is no mistake of who wrote it.
       guard before == FileStamp(try file.status(path: path)) else { throw changed(path) }
@@ -46,17 +43,18 @@ struct EntryFile {
   }
 
   private static func sortedRuns(
-    _ file: OpenFile, _ path: String, _ before: FileStamp, _ exclusions: Exclusions, _ meter: ScanMeter
+    _ file: OpenFile, _ path: String, _ before: FileStamp, _ exclusions: Exclusions, _ meter: ScanMeter,
+    _ bounds: SortBounds
   ) async throws -> [Run] {
     meter.expect(before.size)
-    let lines = LineBlocks(file, path: path, blockBytes: blockBytes)
+    let lines = LineBlocks(file, path: path, blockBytes: bounds.blockBytes)
     var runs: [Run] = []
     try await withThrowingTaskGroup(of: [Run].self) { group in
       let sorters = min(AdapterThreads.count, RunSorter.maximumSorters)
       for _ in 0..<sorters {
         group.addTask {
           try await AdapterThreads.run { () throws(AdapterError) in
-            try sort(lines, RunSorter(sharedBy: sorters), exclusions, meter)
+            try sort(lines, RunSorter(bounds, sharedBy: sorters), exclusions, meter)
           }
         }
       }
@@ -173,6 +171,8 @@ final class LineBlocks: Sendable {
         return bytes.isEmpty ? nil : (bytes, offset)
       }
       guard let end = bytes.lastIndex(of: 0x0a) else {
+        // Another thread would go on within the line, and complain of what it takes for lines.
+        state.isDone = true
         let number = try self.number(ofLineAt: offset)
         throw AdapterError(.tooLarge, path: path, "line \(number) is longer than \(blockBytes) bytes")
       }

@@ -8,25 +8,32 @@ import Synchronization
 /// order, beside the old one and renames it into place. Until then the old file is untouched.
 public final class NDJSONSink: SyncSink {
   private let path: String
+  private let bounds: SortBounds
   private let state: Mutex<State>
   private let isPublishing = Atomic<Bool>(false)
 
   private struct State {
     var entries: SortedEntries
-    var sorter = RunSorter()
+    var sorter: RunSorter
     var operations: UInt64 = 0
     var hasChanges = false
   }
 
-  private init(path: String, _ entries: SortedEntries) {
-    self.path = path
-    state = Mutex(State(entries: entries))
+  private init(path: String, _ entries: SortedEntries, _ bounds: SortBounds) {
+    (self.path, self.bounds) = (path, bounds)
+    state = Mutex(State(entries: entries, sorter: RunSorter(bounds)))
   }
 
   /// Reads the file, if there is one. What stands behind a symbolic link is written, and the link stays.
   ///
   /// - Throws: `AdapterError`; for a link that leads nowhere too.
   public static func open(_ path: String, meter: ScanMeter = ScanMeter()) async throws -> NDJSONSink {
+    try await open(path, meter: meter, bounds: SortBounds())
+  }
+
+  package static func open(
+    _ path: String, meter: ScanMeter = ScanMeter(), bounds: SortBounds
+  ) async throws -> NDJSONSink {
     let path = try await AdapterThreads.run { () throws(AdapterError) in
       let path = try target(of: path)
       EntryFileWriter.removeUnfinished(beside: path)
@@ -34,9 +41,9 @@ public final class NDJSONSink: SyncSink {
     }
     let entries =
       access(path, F_OK) == 0
-      ? try await EntryFile.read(path, meter: meter)
+      ? try await EntryFile.read(path, meter: meter, bounds: bounds)
       : try await AdapterThreads.run { () throws(AdapterError) in try SortedEntries(merging: []) }
-    return NDJSONSink(path: path, entries)
+    return NDJSONSink(path: path, entries, bounds)
   }
 
   private static func target(of path: String) throws(AdapterError) -> String {
@@ -61,14 +68,14 @@ public final class NDJSONSink: SyncSink {
     _ run: OperationRun, done: @escaping @Sendable (Result<AppliedRun, any Error>) -> Void
   ) async throws {
     try await AdapterThreads.run { () throws(AdapterError) in
-      try self.state.withLock { state throws(AdapterError) in try Self.take(run.operations, into: &state) }
+      try self.state.withLock { state throws(AdapterError) in try self.take(run.operations, into: &state) }
     }
     done(.success(AppliedRun()))
   }
 
-  private static func take(_ operations: EncodedOperations, into state: inout State) throws(AdapterError) {
+  private func take(_ operations: EncodedOperations, into state: inout State) throws(AdapterError) {
     var (sorter, place) = (state.sorter, state.operations)
-    state.sorter = RunSorter()
+    state.sorter = RunSorter(self.bounds)
     for operation in operations {
       place += 1
       sorter.add(place: place) { arena throws(Never) -> (keyBytes: Int, valueBytes: Int?)? in
@@ -89,7 +96,7 @@ public final class NDJSONSink: SyncSink {
         try state.sorter.spill()
         if !state.sorter.runs.isEmpty {
           state.entries = try SortedEntries(merging: [state.entries.asRun] + state.sorter.runs)
-          state.sorter = RunSorter()
+          state.sorter = RunSorter(self.bounds)
         }
         return state.entries
       }

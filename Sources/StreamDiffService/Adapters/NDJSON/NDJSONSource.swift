@@ -9,7 +9,15 @@ public struct NDJSONSource: SyncSource {
   public static func scan(
     _ path: String, excluding exclusions: Exclusions = .none, meter: ScanMeter = ScanMeter()
   ) async throws -> NDJSONSource {
-    NDJSONSource(entries: try await EntryFile.read(path, excluding: exclusions, meter: meter))
+    try await scan(path, excluding: exclusions, meter: meter, bounds: SortBounds())
+  }
+
+  package static func scan(
+    _ path: String, excluding exclusions: Exclusions = .none, meter: ScanMeter = ScanMeter(),
+    bounds: SortBounds
+  ) async throws -> NDJSONSource {
+    NDJSONSource(
+      entries: try await EntryFile.read(path, excluding: exclusions, meter: meter, bounds: bounds))
   }
 
   public var index: LogIndex { .zero }

@@ -1,12 +1,20 @@
 import Glibc
 import StreamDiffCore
 
+/// How much of a file of entries is in memory while it is sorted. Tests make it small.
+package struct SortBounds: Sendable {
+  /// Of keys and values that all sorters of one file hold before they sort and write: large enough that runs
+  /// are few, and no more on a machine with many cores.
+  package var heldBytes = 64 << 20
+  /// A block of lines, and the longest line: a value of 1 MiB in which every byte is a `\u` escape fits.
+  package var blockBytes = 8 << 20
+
+  package init() {}
+}
+
 /// Collects entries in any order and writes them out as runs, each sorted and with one entry a key: the last.
 /// Memory stays at `arenaBytes`, half as much that points into it, and one entry. For one thread.
 struct RunSorter {
-  /// Of keys and values that all sorters of one file hold before they sort and write: large enough that runs
-  /// are few, and no more on a machine with many cores.
-  static let totalBytes = 64 << 20
   /// Sorters of one file at most: beyond, each would hold too little.
   static let maximumSorters = 4
 
@@ -36,8 +44,8 @@ struct RunSorter {
   /// As many small entries as weigh half of what they point to.
   private var maximumReferences: Int { arenaBytes / 64 }
 
-  /// - Parameter sorters: how many share `totalBytes`.
-  init(sharedBy sorters: Int = 2) { arenaBytes = Self.totalBytes / sorters }
+  /// - Parameter sorters: how many share `bounds.heldBytes`.
+  init(_ bounds: SortBounds, sharedBy sorters: Int = 2) { arenaBytes = bounds.heldBytes / sorters }
 
   /// - Parameters:
   ///   - place: greater than that of every entry with the same key added before.
