@@ -32,6 +32,9 @@ struct ServerOptions: ParsableArguments {
     return try await StreamDiffClient.connect(addresses, from: first)
   }
 
+  /// How many servers there are to try.
+  var count: Int { (try? addresses().count) ?? 1 }
+
   private func addresses() throws(ValidationError) -> [ServerAddress] {
     let text = server ?? getenv("STREAMDIFF_SERVER").map { String(cString: $0) } ?? "127.0.0.1"
     var addresses: [ServerAddress] = []

@@ -21,7 +21,7 @@ struct Transfer {
   ) async throws -> Value {
     var retries = RetryPolicy()
     var client: StreamDiffClient? = try await server.connect()
-    var next = 0
+    var (next, silent) = (0, 0)
     let clock = ContinuousClock()
     var heard = clock.now
     while true {
@@ -41,7 +41,8 @@ struct Transfer {
         client = nil
         if bytesReceived > before { heard = clock.now }
         let failure = ClientFailure(error)
-        guard failure.isTransient, clock.now - heard < Self.patience,
+        silent = failure.reason == .silent ? silent + 1 : 0
+        guard failure.isTransient, silent < server.count, clock.now - heard < Self.patience,
           let wait = retries.failed(progress: course?.progress ?? 0)
         else {
           throw failure

@@ -20,6 +20,8 @@ public struct ClientFailure: Error, Hashable, Sendable, CustomStringConvertible 
   /// What its caller may want to tell apart.
   public enum Reason: Sendable {
     case tooManyDeletions
+    /// The server is connected and does not answer.
+    case silent
   }
 
   public let kind: Kind
@@ -73,7 +75,8 @@ public struct ClientFailure: Error, Hashable, Sendable, CustomStringConvertible 
     // A server need not say more than the code.
     let detail = status.message.isEmpty ? "\(status)" : status.message
     switch status.code {
-    case .unavailable, .deadlineExceeded: self.init(.unreachable, detail, isTransient: true)
+    case .unavailable: self.init(.unreachable, detail, isTransient: true)
+    case .deadlineExceeded: self.init(.unreachable, detail, isTransient: true, reason: .silent)
     case .dataLoss: self.init(.verification, detail, isTransient: true)
     case .permissionDenied, .unauthenticated, .resourceExhausted, .failedPrecondition:
       self.init(.refused, detail)

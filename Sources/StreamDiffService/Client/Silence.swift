@@ -12,9 +12,10 @@ enum Silence {
   /// - Parameters:
   ///   - activity: any number that changes while there is progress.
   ///   - isBusy: this side is at work: the server waits for it.
-  /// - Throws: what `body` throws, or `.lost`.
+  /// - Throws: what `body` throws, or DEADLINE_EXCEEDED.
   static func limited<Value>(
-    _ stream: ClientStream, activity: @escaping @Sendable () -> UInt64, isBusy: @escaping @Sendable () -> Bool,
+    _ stream: ClientStream, activity: @escaping @Sendable () -> UInt64,
+    isBusy: @escaping @Sendable () -> Bool,
     _ body: () async throws -> Value
   ) async throws -> Value {
     let shared = Shared()
@@ -36,7 +37,7 @@ enum Silence {
       return try await body()
     } catch {
       guard shared.isOver.load(ordering: .relaxed) else { throw error }
-      throw RPCError.lost("the server accepts connections and has said nothing for \(limit)")
+      throw RPCError(.deadlineExceeded, "the server accepts connections and has said nothing for \(limit)")
     }
   }
 

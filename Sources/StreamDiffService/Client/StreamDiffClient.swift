@@ -11,9 +11,10 @@ public final class StreamDiffClient: Sendable {
   /// An attempt to write that is not answered for so long is made again elsewhere.
   static let writeTimeout = Duration.seconds(5)
 
-  /// A read that is not answered for so long is made elsewhere, or fails. Roots of large keyspaces take a while.
+  /// A read that is not answered for so long is made elsewhere, or fails.
   static let readTimeout = Duration.seconds(30)
-  static let statusTimeout = Duration.seconds(120)
+  /// Trees of large keyspaces are brought up to date first.
+  static let rootsTimeout = Duration.seconds(120)
 
   /// The server in use, and what those before it have sent and received.
   private struct Connection {
@@ -266,7 +267,7 @@ public final class StreamDiffClient: Sendable {
   /// - Parameter roots: whether the server is to bring its trees up to date for it.
   public func status(roots: Bool = true) async throws(ClientFailure) -> ServerStatus {
     let answer: StatusResponse = try await call(
-      "Group/Status", StatusRequest(skipRoots: !roots), timeout: Self.statusTimeout)
+      "Group/Status", StatusRequest(skipRoots: !roots), timeout: roots ? Self.rootsTimeout : Self.readTimeout)
     return ServerStatus(answer)
   }
 

@@ -94,7 +94,7 @@ public final class RPCClient: Sendable {
 
   /// One message out, one in.
   ///
-  /// - Throws: also UNIMPLEMENTED when the server's answer is not one message.
+  /// - Throws: also INTERNAL when the server's answer is not one message.
   public func unary(
     _ path: String, _ request: ByteBuffer, metadata: Metadata = Metadata(), timeout: Duration? = nil
   ) async throws(RPCError) -> ByteBuffer {
@@ -103,10 +103,10 @@ public final class RPCClient: Sendable {
     do throws(RPCError) { try await call.send(request) } catch { _ = try await call.next() }
     call.halfClose()
     guard let answer = try await call.next() else {
-      throw RPCError(.unimplemented, "\(path): an answer without a message")
+      throw RPCError(.internal, "\(path): an answer without a message")
     }
     guard try await call.next() == nil else {
-      throw RPCError(.unimplemented, "\(path): more than one message in the answer")
+      throw RPCError(.internal, "\(path): more than one message in the answer")
     }
     return answer
   }
