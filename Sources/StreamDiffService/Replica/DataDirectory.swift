@@ -1,3 +1,4 @@
+import StreamDiffCore
 import StreamDiffStorage
 
 /// A replica's directory, locked for as long as a copy of this value lives.
@@ -17,7 +18,7 @@ struct DataDirectory: Sendable {
   var logPath: String { path + "/wal" }
   var statePath: String { path + "/state" }
 
-  /// Creates what is missing. A directory that holds something else is refused.
+  /// Creates what is missing, the log and the state not: each has its own say in that. A directory that holds something else is refused.
   /// - Throws: `.locked`, `.newerFormat`, `.unwritable`, `.damaged`, each naming the path.
   init(_ path: String, fileSystem: any FileSystem) throws(StorageError) {
     let path = Self.withoutSlash(path)
@@ -25,8 +26,6 @@ struct DataDirectory: Sendable {
     try fileSystem.createDirectory(path)
     lock = try fileSystem.lock(path + "/LOCK")
     try Self.settleFormat(path, fileSystem)
-    try fileSystem.createDirectory(logPath)
-    try fileSystem.createDirectory(statePath)
   }
 
   /// Looks at a directory and changes nothing.
@@ -53,11 +52,24 @@ struct DataDirectory: Sendable {
   /// A state without any log has lost entries that were acknowledged, also where the state never was flushed.
   /// - Throws: `.damaged`, naming the log's directory.
   func requireLog(_ fileSystem: any FileSystem) throws(StorageError) {
-    guard try !fileSystem.list(statePath).isEmpty,
-      try !fileSystem.list(logPath).contains(where: { $0.hasPrefix("log-") })
+    guard try !fileSystem.names(in: statePath).isEmpty,
+      try !fileSystem.names(in: logPath).contains(where: { $0.hasPrefix("log-") })
     else { return }
     throw StorageError(
       .damaged, path: logPath, "there is a state and no log: files are missing; restore them, or start empty")
+  }
+
+  /// The directory of the state, where the log lets one be made anew.
+  /// - Throws: `.damaged`, naming it, and leaves its place free for what is to be put back.
+  func settleState(beside demand: StateDemand, _ fileSystem: any FileSystem) throws(StorageError) {
+    if demand.logBegins <= LogIndex(1) { return try fileSystem.createDirectory(statePath) }
+    do throws(StorageError) {
+      _ = try fileSystem.list(statePath)
+    } catch  where error.code == .notFound {
+      throw StorageError(
+        .damaged, path: statePath,
+        "this directory is missing, and the log begins at \(demand.logBegins.rawValue): put it back")
+    }
   }
 
   private static func settleFormat(_ path: String, _ fileSystem: any FileSystem) throws(StorageError) {

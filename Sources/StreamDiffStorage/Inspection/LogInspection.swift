@@ -51,7 +51,7 @@ public struct LogInspection {
   }
 
   private mutating func run() throws(StorageError) {
-    let names = try fileSystem.list(directory).sorted()
+    let names = try fileSystem.names(in: directory).sorted()
     let generations = names.compactMap { SegmentFile.generation(ofName: $0) }.sorted()
     for name in names {
       let size = (try? fileSystem.open(directory + "/" + name, .read).size()) ?? 0
