@@ -42,10 +42,16 @@ public struct RPCLimits: Sendable {
   public var sendQueueBytes = 128 << 10
   /// Unsent bytes of a connection from which streams with some wait, and unary calls are not begun.
   public var connectionSendBytes = 1 << 20
+  /// What a connection holds unsent up to which a scan makes its first page. A page that is being made counts as
+  /// the longest there is…
+  public var connectionFirstPageBytes = 4 << 20
+  /// …and up to which a scan that was read so far makes its next: others that stalled must not keep it waiting.
+  public var connectionPageBytes = 16 << 20
   /// Lookups of a connection that are begun and not answered: each may become an answer of 1 MiB.
   public var lookups = 32
   /// Unsent bytes over all connections of a server; beyond, those with more than their share wait, and
-  /// their lookups end with RESOURCE_EXHAUSTED.
+  /// their lookups end with RESOURCE_EXHAUSTED. From half of it on, each connection has one page of its scans
+  /// at a time, and beyond all of it none begins.
   public var serverSendBytes = 256 << 20
 
   // MARK: How long it may take
