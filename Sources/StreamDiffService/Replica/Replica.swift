@@ -23,7 +23,7 @@ public final class Replica: Sendable {
       @Sendable (_ directory: String, _ demand: StateDemand) throws(StorageError) -> StateStore = {
         (directory, demand) throws(StorageError) in try StateStore.open(directory, for: demand)
       }
-    /// Free bytes below which no write is taken; `nil`: 256 MiB, or 5 % of a smaller disk.
+    /// Free bytes below which no write is taken; see `DiskFloor`.
     public var diskFloor: UInt64?
 
     public init(directory: String) { self.directory = directory }
