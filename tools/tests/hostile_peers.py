@@ -126,6 +126,7 @@ def stalled_scans(server, scale):
     stall_scans(server, whole, peers=20, streams=100, most=300)
     # A page is 1 000 000 bytes and some; all but a few of them leave.
     stall_scans(server, whole, peers=1, streams=60, window=1_000_000, most=32)
+    crowd_of_scans(server, whole)
     # A client that reads one of its scans after the other is given all of each, whatever the others wait for.
     with Peer(server) as peer:
         peer.settle()
@@ -141,6 +142,30 @@ def stalled_scans(server, scale):
             answer = peer.until_ended(stream, credit=stream)
             require(answer.get("grpc-status") == "0", f"a scan that is read beside 39 that are not: {answer}")
             require(len(peer.bodies[stream]) > 24_000_000, f"not all of a scan: {len(peer.bodies[stream])} bytes")
+
+
+def crowd_of_scans(server, whole):
+    """So many connections that the server's bound is met: scans are refused, by words and for a short while alone."""
+    before = rss_anon(server.pid)
+    attackers = []
+    try:
+        for _ in range(160):
+            peer = Peer(server)
+            attackers.append(peer)
+            peer.settle()
+            peer.h2.increment_flow_control_window(1 << 30)
+            for _ in range(5):
+                peer.open(SCAN, LONG)
+            peer.settle()
+        grown = (rss_anon(server.pid) - before) >> 20
+        require(grown < 300, f"scans on 160 connections took {grown} MiB")
+        require(run("get", "kept", server=server, timeout=10).stdout == "safe", "a get beside scans on 160 connections")
+        scan = lambda: run("scan", "--keyspace", "long", server=server, codes=(0, 5), timeout=20)
+        wait_until(lambda: scan().stdout == whole, 30, "a scan beside those on 160 connections")
+    finally:
+        for peer in attackers:
+            peer.close()
+    wait_until(lambda: status(server)["counters"]["connections_open"] < 3, 30, "the attackers' connections to close")
 
 
 def stall_scans(server, whole, peers, streams, most, window=65535):

@@ -65,6 +65,8 @@ public struct RPCLimits: Sendable {
   public var messageBytesPerSecond = 4 << 10
   /// An answer of which not a byte could leave for so long is not read: its call is reset.
   public var unreadTimeout = TimeAmount.seconds(60)
+  /// The same of a scan, while more than half of `serverSendBytes` is held: others wait for its place.
+  public var scarceUnreadTimeout = TimeAmount.seconds(10)
   /// How often open calls are looked at for that: a fraction of the times above.
   public var lookInterval = TimeAmount.seconds(5)
   /// A socket that took no byte for so long, while some wait: the peer sends and never reads.

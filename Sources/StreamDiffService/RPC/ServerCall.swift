@@ -31,6 +31,8 @@ final class ServerCall {
   var partialBytes = 0
   var hasSentHead = false
   var hasSentMessage = false
+  /// It asks for room before it makes a message.
+  var asksForRoom = false
   /// The status was decided: nothing that comes later changes it.
   var isAnswered = false
   var hasRemoteEnded = false

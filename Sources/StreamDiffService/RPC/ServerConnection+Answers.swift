@@ -47,7 +47,10 @@ extension ServerConnection {
         pipe.sessionQueue(isFull: true)
       }
     }
-    if work.wantedRoom > 0 { room.ask(stream, for: work.wantedRoom, hasSent: call.hasSentMessage) }
+    if work.wantedRoom > 0 {
+      call.asksForRoom = true
+      room.ask(stream, for: work.wantedRoom, hasSent: call.hasSentMessage)
+    }
     if case .finish(let status, let trailers) = work.ending { end(call, status, trailers) }
     touch()
   }

@@ -385,6 +385,10 @@ final class ServerConnection: HTTP2Connection {
     let activity = CallWatch.Activity(
       dueMessageBytes: call.dueMessageBytes, messages: call.messages,
       unsentBytes: session.queuedBytes(on: call.stream), sentBytes: session.sentBytes(on: call.stream))
+    var limits = limits
+    if call.asksForRoom, shared.load.all.unsent > limits.serverSendBytes / 2 {
+      limits.unreadTimeout = min(limits.unreadTimeout, limits.scarceUnreadTimeout)
+    }
     switch call.watch.look(at: activity, limits: limits, now: now) {
     case .fine: return
     case .slowMessage:

@@ -96,6 +96,7 @@ import Testing
     // Times that follow each other: a call is looked at in time, a ping answered before the peer is given up.
     #expect(
       limits.lookInterval * 2 <= limits.messageTimeout && limits.lookInterval * 2 <= limits.unreadTimeout)
+    #expect(limits.lookInterval * 2 <= limits.scarceUnreadTimeout)
     #expect(limits.keepaliveInterval + limits.keepaliveTimeout < limits.blockedTimeout)
     #expect(limits.unreadTimeout < limits.blockedTimeout)
     // A stream's window takes what a sender may have under way, and a whole message.
