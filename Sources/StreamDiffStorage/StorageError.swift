@@ -11,6 +11,8 @@ public struct StorageError: Error, Hashable, Sendable, CustomStringConvertible {
     case locked
     /// A newer release wrote this directory; this one does not know its format.
     case newerFormat
+    /// The directory holds something else.
+    case foreign
     /// More bytes than a record, a value or a key may have.
     case tooLarge
     /// The directory cannot be created or written.

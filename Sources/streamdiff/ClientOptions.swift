@@ -61,3 +61,13 @@ struct KeyspaceOptions: ParsableArguments {
 
   var name: KeyspaceName { KeyspaceName(keyspace) ?? .default }
 }
+
+/// - Returns: the bytes of a key or prefix.
+/// - Throws: `.refused` for more than any key may have; no server has to be asked for that.
+func keyBytes(_ text: String) throws(ClientFailure) -> [UInt8] {
+  let bytes = Array(text.utf8)
+  guard bytes.count <= Limits.keyBytes else {
+    throw ClientFailure(.refused, "a key of \(bytes.count) bytes: the limit is \(Limits.keyBytes)")
+  }
+  return bytes
+}

@@ -20,8 +20,9 @@ struct Delete: AsyncParsableCommand {
 
   func run() async throws {
     do {
+      let key = try keyBytes(key)
       let client = try await server.connect()
-      let index = try await client.delete(Array(key.utf8), in: keyspace.name)
+      let index = try await client.delete(key, in: keyspace.name)
       await client.close()
       if server.json {
         Output.print(JSON.object([("outcome", "applied"), ("index", .number(index.rawValue))]).text)

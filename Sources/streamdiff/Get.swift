@@ -23,8 +23,8 @@ struct Get: AsyncParsableCommand {
 
   func run() async throws {
     do {
+      let key = try keyBytes(key)
       let client = try await server.connect()
-      let key = Array(key.utf8)
       let entry = try await client.get(key, in: keyspace.name)
       var printer = Printer(isJSON: server.json)
       var isFound = entry.value != nil

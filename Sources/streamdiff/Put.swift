@@ -24,12 +24,13 @@ struct Put: AsyncParsableCommand {
 
   func run() async throws {
     do {
+      let key = try keyBytes(key)
       let bytes = value == "-" ? try Self.standardInput() : Array(value.utf8)
       guard bytes.count <= Limits.valueBytes else {
         throw ClientFailure(.refused, "the value is larger than \(Limits.valueBytes) bytes")
       }
       let client = try await server.connect()
-      let index = try await client.put(Array(key.utf8), bytes, in: keyspace.name)
+      let index = try await client.put(key, bytes, in: keyspace.name)
       await client.close()
       if server.json {
         Output.print(JSON.object([("outcome", "applied"), ("index", .number(index.rawValue))]).text)

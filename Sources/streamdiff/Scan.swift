@@ -23,8 +23,8 @@ struct Scan: AsyncParsableCommand {
 
   func run() async throws {
     do {
+      let prefix = try keyBytes(prefix)
       let client = try await server.connect()
-      let prefix = Array(prefix.utf8)
       let kind = try await client.get(prefix.isEmpty ? [0] : prefix, in: keyspace.name).kind
       var lines = Lines(isJSON: server.json, isDirectory: kind == .directory)
       try await client.scan(prefix: prefix, keysOnly: kind == .directory, in: keyspace.name) { lines.add($0) }

@@ -29,15 +29,20 @@ struct Serve: AsyncParsableCommand {
   var listen = "127.0.0.1:7400"
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Senders that come back within this time go on where they stopped; 200ms to 31 days.",
       valueName: "1h|90s|500ms"))
   var sessionLifetime = TimeSpan(SessionExpiryPolicy.defaultLifetime)
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
-      "Free space below which writes are refused and reads go on; 256 MiB, or 5 % of a smaller disk.",
-      valueName: "bytes"))
+      """
+      Free space below which every write is refused and reads go on, but never less than accepted writes may \
+      still need: 208 MiB, down to 16 MiB on disks under 1 GiB. By default that, and 256 MiB or 5 % of a \
+      smaller disk beside it.
+      """, valueName: "bytes"))
   var diskFloor: ByteSize?
 
   @Flag(name: .long, help: "Listen in clear text beyond this machine.")

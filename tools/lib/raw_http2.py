@@ -192,7 +192,7 @@ class Peer:
                 self.read()
 
     def read(self, credit=False):
-        """One read of the socket. Answers SETTINGS and PING; gives credit for payload where wanted."""
+        """One read of the socket. Answers SETTINGS and PING; gives credit for payload where wanted, or of one stream."""
         try:
             data = self.link.recv(1 << 18)
         except ConnectionResetError:
@@ -206,7 +206,7 @@ class Peer:
                 self.heads.setdefault(stream, {}).update(event.headers)
             elif isinstance(event, h2.events.DataReceived):
                 self.bodies[stream] = self.bodies.get(stream, b"") + event.data
-                if credit and event.flow_controlled_length:
+                if (credit is True or credit == stream) and event.flow_controlled_length:
                     self.h2.acknowledge_received_data(event.flow_controlled_length, stream)
             elif isinstance(event, h2.events.StreamReset):
                 self.resets[stream] = int(event.error_code)

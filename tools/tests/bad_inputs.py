@@ -174,6 +174,8 @@ def wrong_usage(work):
         (["get", "k", "--server", "127.0.0.1:1"], 4, "127.0.0.1:1"),
         (["frobnicate"], 64, "frobnicate"),
     ]
+    long = "k" * 8193
+    rows += [(command, 5, "8192") for command in (["put", long, "v"], ["get", long], ["delete", long], ["scan", long])]
     for arguments, code, names in rows:
         done = run(*arguments, codes=None, timeout=30)
         said = done.stdout + done.stderr

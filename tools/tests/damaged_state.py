@@ -3,6 +3,10 @@
 exit 3 and the file is named, nothing wrong is ever served. A server that RocksDB's own reading of the damage stops
 ends with exit 3 and names the file too. With every bit in its place again all content is back.
 
+Files of the state that are missing at a start, of which the log no longer has all: each start ends with exit 3, names
+the file and changes nothing; `check` says the same; with the file put back all content is back. And first
+starts that are killed while they make a state, wherever that is: the next start makes it.
+
 usage: damaged_state.py [--flips N] [--seed S]
 """
 
@@ -10,10 +14,12 @@ import argparse
 import json
 import pathlib
 import random
+import subprocess
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from streamdiff_tools import Failure, Server, main, require, run, run_json, scratch
+from streamdiff_tools import BINARY, Failure, Server, main, require, run, run_json, scratch
 
 ENTRIES = 4000
 
@@ -91,6 +97,74 @@ def starting(data, name):
     path.write_bytes(before)
 
 
+def long_values(path, numbers):
+    """More than the log keeps: what a state without it would lack."""
+    with open(path, "w") as out:
+        for number in range(900):
+            out.write(json.dumps({"key": f"long/{number:04d}", "value": f"{numbers.getrandbits(800_000):0200000x}"}) + "\n")
+
+
+def files(directory):
+    return {path.name: path.stat().st_size for path in directory.iterdir()}
+
+
+def missing(work, numbers):
+    """- Returns: how many kinds of files were taken away."""
+    source = work / "long.ndjson"
+    long_values(source, numbers)
+    data, aside = work / "whole", work / "aside"
+    with Server(data) as server:
+        root = run_json("push", source, server=server)["root"]
+        require(server.stop() == 0, "the server did not stop cleanly")
+    log = run_json("check", "--data-dir", data)["log"]
+    require(log["first"] > 1, f"the log still has everything: {log}")
+    kinds = ("state/CURRENT", "state/MANIFEST-*", "state/*.sst", "state")
+    for kind in kinds:
+        path = next(data.glob(kind))
+        path.rename(aside)
+        before = files(path.parent)
+        for _ in range(2):
+            server = Server(data)
+            try:
+                server.start()
+                raise Failure(f"{kind}: the server started")
+            except Failure as failure:
+                require(server.process.returncode == 3, f"{kind}: {failure}")
+                require(f"{path}: this " in str(failure).strip().splitlines()[-1], f"{kind} is not named: {failure}")
+            finally:
+                server.kill()
+            require(files(path.parent) == before, f"{kind}: a refused start changed {before} to {files(path.parent)}")
+            found = run("check", "--data-dir", data, codes=(3,)).stdout
+            require(path.name in found or kind == "state", f"{kind}: check says {found}")
+        aside.rename(path)
+        run("check", "--data-dir", data)
+    with Server(data) as server:
+        run("verify", source, server=server)
+        require(run_json("pull", work / "long.out", server=server)["root"] == root, "another root")
+        require(server.stop() == 0, "it did not stop well")
+    return len(kinds)
+
+
+def cut_births(work, numbers, count=30):
+    """- Returns: how many different sets of files of a state were left behind."""
+    left = set()
+    for number in range(count):
+        data = work / f"born-{number}"
+        process = subprocess.Popen(
+            [str(BINARY), "serve", "--data-dir", str(data), "--listen", "127.0.0.1:0"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(numbers.uniform(0.005, 0.09))
+        process.kill()
+        process.wait()
+        state = data / "state"
+        left.add(frozenset(path.name for path in state.iterdir()) if state.exists() else None)
+        with Server(data) as server:
+            run("put", "k", "v", server=server)
+            require(server.stop() == 0, f"a start after a first one that left {left}")
+        run("check", "--data-dir", data)
+    return len(left)
+
+
 def law():
     parser = argparse.ArgumentParser()
     parser.add_argument("--flips", type=int, default=16)
@@ -117,7 +191,11 @@ def law():
             run("verify", source, server=server)
             require(run_json("pull", work / "out.ndjson", server=server)["root"] == root, "another root")
             server.stop()
-    return f"{lost} of {read} reads refused by the file's name, none wrong; 3 damaged starts named"
+        gone = missing(work, numbers)
+        left = cut_births(work, numbers)
+    return (
+        f"{lost} of {read} reads refused by the file's name, none wrong; 3 damaged and {gone} incomplete starts named; "
+        f"first starts cut in {left} places")
 
 
 if __name__ == "__main__":

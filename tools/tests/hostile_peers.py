@@ -115,6 +115,93 @@ def unread_scans(server, scale):
         require(grown < 64 << 20, f"40 scans that nobody reads took {grown >> 20} MiB")
 
 
+LONG = message(field(1, b"long"))
+
+
+def stalled_scans(server, scale):
+    """Scans over values of 1 MB that nobody reads, 900 on a connection and 100 on each of 20; and such whose pages are
+    read but for their last bytes. What a connection holds is bounded, and what all hold; others are served meanwhile."""
+    whole = run("scan", "--keyspace", "long", server=server).stdout
+    stall_scans(server, whole, peers=1, streams=900, most=32)
+    stall_scans(server, whole, peers=20, streams=100, most=300)
+    # A page is 1 000 000 bytes and some; all but a few of them leave.
+    stall_scans(server, whole, peers=1, streams=60, window=1_000_000, most=32)
+    crowd_of_scans(server, whole)
+    # A client that reads one of its scans after the other is given all of each, whatever the others wait for.
+    with Peer(server) as peer:
+        peer.settle()
+        peer.h2.increment_flow_control_window(1 << 30)
+        scans = {peer.open(SCAN, LONG) for _ in range(40)}
+        for _ in range(3):
+            while not (begun := scans & peer.bodies.keys()):
+                require(peer.read(), "the connection was closed")
+            stream = max(begun)
+            scans.remove(stream)
+            peer.h2.acknowledge_received_data(len(peer.bodies[stream]), stream)
+            peer.flush()
+            answer = peer.until_ended(stream, credit=stream)
+            require(answer.get("grpc-status") == "0", f"a scan that is read beside 39 that are not: {answer}")
+            require(len(peer.bodies[stream]) > 24_000_000, f"not all of a scan: {len(peer.bodies[stream])} bytes")
+
+
+def crowd_of_scans(server, whole):
+    """So many connections that the server's bound is met: scans are refused, by words and for a short while alone."""
+    before = rss_anon(server.pid)
+    attackers = []
+    try:
+        for _ in range(160):
+            peer = Peer(server)
+            attackers.append(peer)
+            peer.settle()
+            peer.h2.increment_flow_control_window(1 << 30)
+            for _ in range(5):
+                peer.open(SCAN, LONG)
+            peer.settle()
+        grown = (rss_anon(server.pid) - before) >> 20
+        require(grown < 300, f"scans on 160 connections took {grown} MiB")
+        require(run("get", "kept", server=server, timeout=10).stdout == "safe", "a get beside scans on 160 connections")
+        scan = lambda: run("scan", "--keyspace", "long", server=server, codes=(0, 5), timeout=20)
+        wait_until(lambda: scan().stdout == whole, 30, "a scan beside those on 160 connections")
+    finally:
+        for peer in attackers:
+            peer.close()
+    wait_until(lambda: status(server)["counters"]["connections_open"] < 3, 30, "the attackers' connections to close")
+
+
+def stall_scans(server, whole, peers, streams, most, window=65535):
+    before = height = rss_anon(server.pid)
+    attackers = []
+    try:
+        for _ in range(peers):
+            peer = Peer(server, window=window)
+            attackers.append(peer)
+            peer.settle()
+            peer.h2.increment_flow_control_window(1 << 30)
+            for place in range(streams):
+                peer.open(SCAN, LONG)
+                if place % 50 == 49:
+                    peer.settle()
+                    peer.bodies.clear()
+            height = max(height, rss_anon(server.pid))
+        for _ in range(20):
+            for peer in attackers:
+                peer.settle()
+                peer.bodies.clear()
+            height = max(height, rss_anon(server.pid))
+        where = f"{peers} x {streams} scans that nobody reads to the end"
+        require(run("get", "kept", server=server, timeout=10).stdout == "safe", f"a get beside {where}")
+        require(run("scan", "--keyspace", "long", server=server, timeout=20).stdout == whole, f"a scan beside {where}")
+        get = attackers[0].open(GET, message(field(2, b"kept")))
+        answer = attackers[0].until_ended(get, credit=False)
+        require(answer.get("grpc-status") == "0", f"a get on one connection with {where}: {answer}")
+        grown = (max(height, rss_anon(server.pid)) - before) >> 20
+        require(grown < most, f"{where} took {grown} MiB")
+    finally:
+        for peer in attackers:
+            peer.close()
+    wait_until(lambda: status(server)["counters"]["connections_open"] < 3, 30, "the attackers' connections to close")
+
+
 def unfinished_requests(server, scale):
     """Requests of 4 MiB on 64 streams that never end: what is held of them is bounded, and the calls say so."""
     before = rss_anon(server.pid)
@@ -187,8 +274,8 @@ def sync(server, *chunks):
 
 
 ATTACKS = [
-    rapid_resets, honest_cancels, idle_floods, header_floods, unread_answers, unread_scans, unfinished_requests,
-    silent_crowd, expanding_chunk, empty_chunks, repeated_expands]
+    rapid_resets, honest_cancels, idle_floods, header_floods, unread_answers, unread_scans, stalled_scans,
+    unfinished_requests, silent_crowd, expanding_chunk, empty_chunks, repeated_expands]
 
 
 def law():
@@ -201,8 +288,13 @@ def law():
         with open(work / "many.ndjson", "w") as out:
             for place in range(20_000):
                 out.write(f'{{"key":"many/{place:06d}","value":"{"v" * 200}"}}\n')
+        with open(work / "long.ndjson", "w") as out:
+            for place in range(24):
+                out.write(f'{{"key":"long/{place:02d}","value":"{place:02d}{"v" * 999_998}"}}\n')
         with Server(work / "data") as server:
             run("push", work / "many.ndjson", server=server)
+            run("push", work / "long.ndjson", "--keyspace", "long", server=server)
+            run("scan", "--keyspace", "long", server=server)
             run("put", "kept", "safe", server=server)
             pid, base = server.pid, rss_anon(server.pid)
             for attack in ATTACKS:

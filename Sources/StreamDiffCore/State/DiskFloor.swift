@@ -1,6 +1,6 @@
 /// Whether a replica takes writes, by the free space of its disk. What it has accepted must still be logged
-/// and flushed when the space is gone, so it stops taking more before that: below the floor and what it
-/// owes the disk it is read-only, and it serves again only an eighth above that, so that it does not flutter.
+/// and flushed when the space is gone, so it stops taking more before that: below the floor it is read-only,
+/// and it takes writes again only an eighth above that, so that it does not flutter.
 public struct DiskFloor: Hashable, Sendable {
   /// Bytes, as `statvfs` and the replica know them.
   public struct Reading: Hashable, Sendable {
@@ -14,7 +14,8 @@ public struct DiskFloor: Hashable, Sendable {
     }
   }
 
-  /// Free bytes to keep beside what is owed; `nil`: as `standard` says.
+  /// Free bytes below which nothing is taken, but never less than what is owed; `nil`: what is owed and, beside
+  /// it, what `standard` says.
   public let floor: UInt64?
   public private(set) var isReadOnly = false
 
@@ -25,7 +26,8 @@ public struct DiskFloor: Hashable, Sendable {
 
   /// What must be free for writes to be taken.
   public func needed(_ reading: Reading) -> UInt64 {
-    let needed = (floor ?? Self.standard(total: reading.total)).addingReportingOverflow(reading.owed)
+    if let floor { return max(floor, reading.owed) }
+    let needed = Self.standard(total: reading.total).addingReportingOverflow(reading.owed)
     return needed.overflow ? .max : needed.partialValue
   }
 

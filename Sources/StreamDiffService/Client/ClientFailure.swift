@@ -59,21 +59,21 @@ public struct ClientFailure: Error, Hashable, Sendable, CustomStringConvertible 
   private init(storage error: StorageError) {
     switch error.code {
     case .damaged: self.init(.verification, "\(error)")
-    case .locked, .newerFormat: self.init(.refused, "\(error)")
+    case .locked, .newerFormat, .foreign: self.init(.refused, "\(error)")
     default: self.init(.failed, "\(error)")
     }
   }
 
   private init(rpc error: RPCError) {
     switch error {
-    case .unreachable, .lost: self.init(.unreachable, "\(error)", isTransient: true)
+    case .unreachable, .lost: self.init(.unreachable, printable("\(error)".utf8), isTransient: true)
     case .status(let status, _): self.init(status: status)
     }
   }
 
   private init(status: GRPCStatus) {
-    // A server need not say more than the code.
-    let detail = status.message.isEmpty ? "\(status)" : status.message
+    // A server need not say more than the code; whoever answers there must not drive a terminal.
+    let detail = status.message.isEmpty ? "\(status)" : printable(status.message.utf8)
     switch status.code {
     case .unavailable: self.init(.unreachable, detail, isTransient: true)
     case .deadlineExceeded: self.init(.unreachable, detail, isTransient: true, reason: .silent)

@@ -15,6 +15,8 @@ final class CallPipe: Sendable {
     var bytes = 0
     /// Bytes of the messages that the task took, with their prefixes: their credit goes back.
     var takenBytes = 0
+    /// Bytes of the message that the task wants to make, if it waits for room.
+    var wantedRoom = 0
     var initialMetadata: Metadata?
     var ending: Ending?
   }
@@ -38,6 +40,8 @@ final class CallPipe: Sendable {
     var sendEnd: RPCError?
     var writers: [(ticket: UInt64, continuation: CheckedContinuation<Void, Never>)] = []
     var lastTicket: UInt64 = 0
+    /// Waits for room for a message that is not made yet.
+    var asker: CheckedContinuation<Void, Never>?
     var head = Metadata()
     var trailers = Metadata()
 
@@ -81,6 +85,28 @@ final class CallPipe: Sendable {
     let (mustWait, mustWake) = try enqueue(message)
     if mustWake { wake(self) }
     if mustWait { try await room() }
+  }
+
+  /// Waits until the loop grants room for a message of at most so many bytes.
+  func room(for bytes: Int) async throws(RPCError) {
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        let (isOver, mustWake) = state.withLock { state in
+          guard state.sendEnd == nil else { return (true, false) }
+          precondition(state.asker == nil, "two tasks ask for room")
+          state.asker = continuation
+          state.work.wantedRoom = bytes
+          return (false, Self.post(&state))
+        }
+        if isOver { continuation.resume() }
+        if mustWake { wake(self) }
+        if Task.isCancelled { grantRoom() }
+      }
+    } onCancel: {
+      grantRoom()
+    }
+    if let end = state.withLock({ $0.sendEnd }) { throw end }
+    if Task.isCancelled { throw RPCError(.cancelled, "the task that sends was cancelled") }
   }
 
   func setInitialMetadata(_ metadata: Metadata) {
@@ -218,9 +244,19 @@ final class CallPipe: Sendable {
     for writer in writers { writer.resume() }
   }
 
+  /// The task may make the message it asked room for.
+  func grantRoom() {
+    let asker = state.withLock { state in state.asker.take() }
+    asker?.resume()
+  }
+
   private static func freedWriters(_ state: inout State) -> [CheckedContinuation<Void, Never>] {
-    guard !state.writers.isEmpty, !state.isSessionFull || state.sendEnd != nil else { return [] }
-    return exchange(&state.writers, with: []).map(\.continuation)
+    var freed: [CheckedContinuation<Void, Never>] = []
+    if state.sendEnd != nil, let asker = state.asker.take() { freed.append(asker) }
+    if !state.isSessionFull || state.sendEnd != nil {
+      freed += exchange(&state.writers, with: []).map(\.continuation)
+    }
+    return freed
   }
 
   /// Messages in order; the task, if it waits, is given the first.

@@ -42,10 +42,16 @@ public struct RPCLimits: Sendable {
   public var sendQueueBytes = 128 << 10
   /// Unsent bytes of a connection from which streams with some wait, and unary calls are not begun.
   public var connectionSendBytes = 1 << 20
+  /// What a connection holds unsent up to which a scan makes its first page. A page that is being made counts as
+  /// the longest there is…
+  public var connectionFirstPageBytes = 4 << 20
+  /// …and up to which a scan that was read so far makes its next: others that stalled must not keep it waiting.
+  public var connectionPageBytes = 16 << 20
   /// Lookups of a connection that are begun and not answered: each may become an answer of 1 MiB.
   public var lookups = 32
   /// Unsent bytes over all connections of a server; beyond, those with more than their share wait, and
-  /// their lookups end with RESOURCE_EXHAUSTED.
+  /// their lookups end with RESOURCE_EXHAUSTED. From half of it on, each connection has one page of its scans
+  /// at a time, and beyond all of it none begins.
   public var serverSendBytes = 256 << 20
 
   // MARK: How long it may take
@@ -59,6 +65,8 @@ public struct RPCLimits: Sendable {
   public var messageBytesPerSecond = 4 << 10
   /// An answer of which not a byte could leave for so long is not read: its call is reset.
   public var unreadTimeout = TimeAmount.seconds(60)
+  /// The same of a scan, while more than half of `serverSendBytes` is held: others wait for its place.
+  public var scarceUnreadTimeout = TimeAmount.seconds(10)
   /// How often open calls are looked at for that: a fraction of the times above.
   public var lookInterval = TimeAmount.seconds(5)
   /// A socket that took no byte for so long, while some wait: the peer sends and never reads.

@@ -30,6 +30,9 @@ final class ServerCall {
   /// Bytes of a message that has not come whole.
   var partialBytes = 0
   var hasSentHead = false
+  var hasSentMessage = false
+  /// It asks for room before it makes a message.
+  var asksForRoom = false
   /// The status was decided: nothing that comes later changes it.
   var isAnswered = false
   var hasRemoteEnded = false

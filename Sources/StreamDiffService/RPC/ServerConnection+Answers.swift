@@ -9,8 +9,8 @@ extension ServerConnection {
 
   func respond(_ message: ByteBuffer, _ trailers: Metadata, on stream: StreamID) {
     guard let call = calls[stream], !call.isAnswered else { return }
-    let unsent = session.queuedBytes + message.readableBytes
-    let all = shared.load.all.unsent + unsent - reported.unsent
+    let unsent = heldToSend + message.readableBytes
+    let all = heldByOthers + unsent
     guard !limits.mustShrink(unsent, of: all, bound: limits.serverSendBytes) else {
       return end(call, GRPCStatus(.resourceExhausted, "too many answers wait to be read: try again later"))
     }
@@ -37,11 +37,19 @@ extension ServerConnection {
     if work.takenBytes > 0 { taken(work.takenBytes, by: call) }
     if !work.messages.isEmpty || work.initialMetadata != nil {
       guard sendHead(call, work.initialMetadata ?? Metadata()) else { return }
+      if !work.messages.isEmpty {
+        room.settle(stream)
+        call.hasSentMessage = true
+      }
       for message in work.messages { session.writeMessage(message, on: stream) }
       if mustHoldBack(stream, limits.sendQueueBytes) {
         heldBack.insert(stream)
         pipe.sessionQueue(isFull: true)
       }
+    }
+    if work.wantedRoom > 0 {
+      call.asksForRoom = true
+      room.ask(stream, for: work.wantedRoom, hasSent: call.hasSentMessage)
     }
     if case .finish(let status, let trailers) = work.ending { end(call, status, trailers) }
     touch()
@@ -51,10 +59,25 @@ extension ServerConnection {
   private func mustHoldBack(_ stream: StreamID, _ bound: Int) -> Bool {
     let own = session.queuedBytes(on: stream)
     if own == 0 || own >= bound { return own > 0 }
-    let unsent = session.queuedBytes
-    return unsent >= limits.connectionSendBytes
-      || limits.mustShrink(
-        unsent, of: shared.load.all.unsent + unsent - reported.unsent, bound: limits.serverSendBytes)
+    return session.queuedBytes >= limits.connectionSendBytes
+      || limits.mustShrink(heldToSend, of: heldByOthers + heldToSend, bound: limits.serverSendBytes)
+  }
+
+  /// By messages that have not left, and those that are being made.
+  var heldToSend: Int { session.retainedBytes + room.grantedBytes }
+  private var heldByOthers: Int { max(0, shared.load.all.unsent - reported.unsent) }
+
+  /// Lets tasks make the messages for which there is room now.
+  func giveRoom() {
+    while let answer = room.next(held: session.retainedBytes, others: heldByOthers, limits: limits) {
+      switch answer {
+      case .grant(let stream):
+        if case .stream(let pipe, _) = calls[stream]?.kind { pipe.grantRoom() }
+      case .refuse(let stream):
+        guard let call = calls[stream] else { continue }
+        end(call, GRPCStatus(.resourceExhausted, "too many answers wait to be read: try again later"))
+      }
+    }
   }
 
   func letWritersGo() {
@@ -99,6 +122,7 @@ extension ServerConnection {
   /// Nothing is held for a call whose status is decided.
   private func answered(_ call: ServerCall) {
     call.isAnswered = true
+    room.settle(call.stream)
     if call.isOpenLookup { openLookups -= 1 }
     hold(call, partial: -call.partialBytes, waiting: -call.waitingBytes)
     call.deframer = MessageDeframer(limit: 0)

@@ -21,6 +21,8 @@ final class ServerConnection: HTTP2Connection {
   var openLookups = 0
   /// Unary answers that have not left.
   var unsentAnswers = 0
+  /// Who makes a long message next.
+  var room = MessageRoom()
   /// Streams whose tasks were told to wait.
   var heldBack: Set<StreamID> = []
 
@@ -69,11 +71,12 @@ final class ServerConnection: HTTP2Connection {
 
   override func settled(now: NIODeadline) {
     card.become(!isEstablished ? .silent : hasCalls ? .busy : .idle, now: now)
+    giveRoom()
     report()
   }
 
   private func report() {
-    load.unsent = session.queuedBytes
+    load.unsent = heldToSend
     load.calls = calls.count
     guard load != reported else { return }
     shared.load.report(load, before: reported)
@@ -122,6 +125,7 @@ final class ServerConnection: HTTP2Connection {
     let cancelled = GRPCStatus(.cancelled, reason)
     for call in calls.values { cancel(call, cancelled) }
     calls = [:]
+    room = MessageRoom()
     load = ServerLoad.Part()
     shared.load.report(load, before: reported)
     reported = load
@@ -323,7 +327,7 @@ final class ServerConnection: HTTP2Connection {
   /// always be under way: the client may wait for it before it reads the rest.
   private func mayBegin(_ unary: ServerCall.UnaryState) -> Bool {
     if unary.isLookup, openLookups >= limits.lookups { return false }
-    return session.queuedBytes < limits.connectionSendBytes || unsentAnswers == 0
+    return session.retainedBytes < limits.connectionSendBytes || unsentAnswers == 0
   }
 
   private func beginUnary(_ call: ServerCall, _ unary: ServerCall.UnaryState) {
@@ -353,6 +357,7 @@ final class ServerConnection: HTTP2Connection {
 
   private func closed(_ stream: StreamID, _ code: HTTP2ErrorCode) {
     heldBack.remove(stream)
+    room.settle(stream)
     guard let call = calls.removeValue(forKey: stream) else { return }
     if call.hasUnsentAnswer { unsentAnswers -= 1 }
     let reason = code == .cancel ? "the client cancelled" : "the client reset the stream: \(code)"
@@ -380,6 +385,10 @@ final class ServerConnection: HTTP2Connection {
     let activity = CallWatch.Activity(
       dueMessageBytes: call.dueMessageBytes, messages: call.messages,
       unsentBytes: session.queuedBytes(on: call.stream), sentBytes: session.sentBytes(on: call.stream))
+    var limits = limits
+    if call.asksForRoom, shared.load.all.unsent > limits.serverSendBytes / 2 {
+      limits.unreadTimeout = min(limits.unreadTimeout, limits.scarceUnreadTimeout)
+    }
     switch call.watch.look(at: activity, limits: limits, now: now) {
     case .fine: return
     case .slowMessage:

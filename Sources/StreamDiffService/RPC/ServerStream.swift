@@ -27,6 +27,13 @@ public final class ServerStream: Sendable {
     try await pipe.next()
   }
 
+  /// Waits until the connection may hold one more message of at most so many bytes: to be made then, and sent.
+  /// One task asks at a time.
+  /// - Throws: how the call ended.
+  public func room(for bytes: Int) async throws(RPCError) {
+    try await pipe.room(for: bytes)
+  }
+
   /// Queues a message, and waits while over `RPCLimits.sendQueueBytes` are unsent.
   /// - Throws: how the call ended.
   public func send(_ message: ByteBuffer) async throws(RPCError) {

@@ -1,3 +1,4 @@
+import StreamDiffCore
 import StreamDiffStorage
 
 /// A replica's directory, locked for as long as a copy of this value lives.
@@ -17,30 +18,28 @@ struct DataDirectory: Sendable {
   var logPath: String { path + "/wal" }
   var statePath: String { path + "/state" }
 
-  /// Creates what is missing. A directory that holds something else is refused.
-  /// - Throws: `.locked`, `.newerFormat`, `.unwritable`, `.damaged`, each naming the path.
+  /// Creates what is missing, the log and the state not: each has its own say in that. A directory that holds something else is refused.
+  /// - Throws: `.foreign`, `.locked`, `.newerFormat`, `.unwritable`, `.damaged`, each naming the path.
   init(_ path: String, fileSystem: any FileSystem) throws(StorageError) {
     let path = Self.withoutSlash(path)
     self.path = path
     try fileSystem.createDirectory(path)
+    // Before a lock is left in a directory that is not ours.
+    _ = try Self.hasFormat(path, fileSystem)
     lock = try fileSystem.lock(path + "/LOCK")
     try Self.settleFormat(path, fileSystem)
-    try fileSystem.createDirectory(logPath)
-    try fileSystem.createDirectory(statePath)
   }
 
   /// Looks at a directory and changes nothing.
-  /// - Throws: `.locked`, `.newerFormat`, or why it is none or cannot be read.
+  /// - Throws: `.foreign`, `.locked`, `.newerFormat`, or why it is none or cannot be read.
   init(inspecting path: String) throws(StorageError) {
     let files = PosixFileSystem()
     self.path = Self.withoutSlash(path)
-    let names = try files.list(self.path)
+    _ = try files.list(self.path)
+    _ = try Self.hasFormat(self.path, files)
     lock = try files.lockExisting(self.path + "/LOCK")
     guard try Self.hasFormat(self.path, files) else {
-      throw StorageError(
-        .notFound, path: self.path,
-        names.isEmpty
-          ? "is empty: nothing was served here" : "has no format file: this is not a data directory")
+      throw StorageError(.notFound, path: self.path, "is empty: nothing was served here")
     }
   }
 
@@ -53,32 +52,47 @@ struct DataDirectory: Sendable {
   /// A state without any log has lost entries that were acknowledged, also where the state never was flushed.
   /// - Throws: `.damaged`, naming the log's directory.
   func requireLog(_ fileSystem: any FileSystem) throws(StorageError) {
-    guard try !fileSystem.list(statePath).isEmpty,
-      try !fileSystem.list(logPath).contains(where: { $0.hasPrefix("log-") })
+    guard try !fileSystem.names(in: statePath).isEmpty,
+      try !fileSystem.names(in: logPath).contains(where: { $0.hasPrefix("log-") })
     else { return }
     throw StorageError(
       .damaged, path: logPath, "there is a state and no log: files are missing; restore them, or start empty")
   }
 
+  /// The directory of the state, where the log lets one be made anew.
+  /// - Throws: `.damaged`, naming it, and leaves its place free for what is to be put back.
+  func settleState(beside demand: StateDemand, _ fileSystem: any FileSystem) throws(StorageError) {
+    if demand.logBegins <= LogIndex(1) { return try fileSystem.createDirectory(statePath) }
+    do throws(StorageError) {
+      _ = try fileSystem.list(statePath)
+    } catch  where error.code == .notFound {
+      throw StorageError(
+        .damaged, path: statePath,
+        "this directory is missing, and the log begins at \(demand.logBegins.rawValue): put it back")
+    }
+  }
+
   private static func settleFormat(_ path: String, _ fileSystem: any FileSystem) throws(StorageError) {
     if try hasFormat(path, fileSystem) { return }
-    let foreign = try fileSystem.list(path).filter { $0 != "LOCK" && $0 != "format.new" }.sorted()
-    if let first = foreign.first {
-      throw StorageError(
-        .damaged, path: path,
-        "holds \(first) and no format file: this is not a data directory; choose an empty one")
-    }
     try fileSystem.replaceFile(
       path + "/format", with: Array("\(formatPrefix)\(formatVersion)\n".utf8))
   }
 
-  /// - Returns: `false` when there is no format file.
-  /// - Throws: when it names a format that this release cannot use.
+  /// - Returns: `false` when there is nothing of ours yet.
+  /// - Throws: `.foreign`, and when it names a format that this release cannot use.
   private static func hasFormat(
     _ path: String, _ fileSystem: any FileSystem
   ) throws(StorageError) -> Bool {
     let file = path + "/format"
-    guard let bytes = try fileSystem.readFile(file, limit: 4096) else { return false }
+    guard let bytes = try fileSystem.readFile(file, limit: 4096) else {
+      let others = try fileSystem.list(path).filter { $0 != "LOCK" && $0 != "format.new" }.sorted()
+      guard let first = others.first else { return false }
+      guard !others.contains("wal"), !others.contains("state") else {
+        throw StorageError(.damaged, path: file, "this file is missing: put it back")
+      }
+      throw StorageError(
+        .foreign, path: path, "not a data directory: it holds \(printable(first.utf8)); choose an empty one")
+    }
     let text = String(decoding: bytes, as: UTF8.self)
     guard text.hasPrefix(formatPrefix), text.hasSuffix("\n"),
       let version = Int(text.dropFirst(formatPrefix.count).dropLast())

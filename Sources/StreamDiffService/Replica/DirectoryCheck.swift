@@ -56,7 +56,7 @@ private struct DirectoryReading {
       log.isWhole = false
     }
     do throws(StorageError) {
-      if try files.list(directory.statePath).isEmpty {
+      if try files.names(in: directory.statePath).isEmpty {
         // A start that got no further: the log alone counts.
         state = StateInspection.Summary()
       } else {

@@ -18,11 +18,12 @@ public final class Replica: Sendable {
     public var limits = ReplicaLimits()
     public var sessions = SessionExpiryPolicy()
     public var fileSystem: any FileSystem = PosixFileSystem()
-    /// Opens the state in a directory, creating it when missing.
-    public var openState: @Sendable (_ directory: String) throws(StorageError) -> StateStore = {
-      (directory) throws(StorageError) in try StateStore.open(directory)
-    }
-    /// Free bytes below which no write is taken; `nil`: 256 MiB, or 5 % of a smaller disk.
+    /// Opens the state in a directory, creating it where the log needs none.
+    public var openState:
+      @Sendable (_ directory: String, _ demand: StateDemand) throws(StorageError) -> StateStore = {
+        (directory, demand) throws(StorageError) in try StateStore.open(directory, for: demand)
+      }
+    /// Free bytes below which no write is taken; see `DiskFloor`.
     public var diskFloor: UInt64?
 
     public init(directory: String) { self.directory = directory }

@@ -35,8 +35,10 @@ package final class ReplicaWorkers: @unchecked Sendable {  // each worker is use
     let log = try WriteAheadLog(
       opening: directory.logPath, fileSystem: configuration.fileSystem, segmentBytes: limits.segmentBytes,
       preparesSpares: preparesSpares)
-    let store = try configuration.openState(directory.statePath)
-    try Self.check(store, against: log, directory)
+    let demand = Self.demand(of: log, directory)
+    try directory.settleState(beside: demand, configuration.fileSystem)
+    let store = try configuration.openState(directory.statePath, demand)
+    try demand.admit(store.recoveredIndex)
     if let tail = log.tornTail {
       logger.notice(
         "cut the torn end of the log, which nobody was told of",
@@ -68,13 +70,13 @@ package final class ReplicaWorkers: @unchecked Sendable {  // each worker is use
   }
 
   /// The log must reach to what the state has, and begin no later than what it lacks.
-  private static func check(
-    _ store: StateStore, against log: WriteAheadLog, _ directory: DataDirectory
-  ) throws(StorageError) {
-    let misfit = LogFit.misfit(
-      applied: store.recoveredIndex, firstIndex: log.firstIndex, lastIndex: log.lastIndex,
-      lastTerm: log.lastTerm, hardState: log.hardState)
-    if let misfit { throw StorageError(.damaged, path: directory.logPath, misfit) }
+  private static func demand(of log: WriteAheadLog, _ directory: DataDirectory) -> StateDemand {
+    let (first, last, term, state) = (log.firstIndex, log.lastIndex, log.lastTerm, log.hardState)
+    return StateDemand(logBegins: first) { [path = directory.logPath] (applied) throws(StorageError) in
+      let misfit = LogFit.misfit(
+        applied: applied, firstIndex: first, lastIndex: last, lastTerm: term, hardState: state)
+      if let misfit { throw StorageError(.damaged, path: path, misfit) }
+    }
   }
 
   // MARK: Use

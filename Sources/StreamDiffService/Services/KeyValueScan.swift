@@ -1,3 +1,4 @@
+import NIOCore
 import StreamDiffCore
 import StreamDiffStorage
 import StreamDiffWire
@@ -7,9 +8,19 @@ extension KeyValueService {
   private static let pageBytes = 256 << 10
   /// Entries of one page: small ones cost more than their bytes.
   private static let pageEntries = 8192
+  /// Bytes of the longest page, encoded: an entry of the largest key and value, or so many small ones.
+  package static let longestPage = Limits.valueBytes + Limits.keyBytes + (128 << 10)
 
-  /// Streams pages of one view. Each page is read by itself, on a reading thread: nothing but the view
-  /// is held while a slow client is waited for.
+  /// A page as it leaves, and where the next one begins.
+  private struct Page: Sendable {
+    var message: ByteBuffer
+    var entries: Int
+    var last: [UInt8]
+    var isLast: Bool
+  }
+
+  /// Streams pages of one view. Each page is read by itself, on a reading thread, and only when its connection
+  /// has room for it: nothing but the view is held while a slow client is waited for.
   @Sendable func scan(_ stream: ServerStream) async throws {
     do {
       guard let bytes = try await stream.next() else {
@@ -48,24 +59,36 @@ extension KeyValueService {
     var isFirst = true
     while left > 0 {
       let (start, count) = (after, min(left, Self.pageEntries))
+      try await stream.room(for: Self.longestPage)
       let page = try await replica.pool.run {
-        try view.scan(
-          in: record, prefix: request.prefix, after: start, maximumEntries: count,
-          maximumBytes: Self.pageBytes)
+        try Self.page(of: view, record, request, after: start, maximumEntries: count)
       }
-      guard let last = page.entries.last else { break }
-      left -= page.entries.count
-      after = last.key
+      guard let page else { break }
+      left -= page.entries
+      after = page.last
       isFirst = false
-      let entries = page.entries.map {
-        ScanResponse.Entry(key: $0.key, value: request.keysOnly ? [] : $0.value)
-      }
-      try await stream.send(ScanResponse(entries: entries, index: view.index, kind: record.kind).encode())
+      try await stream.send(page.message)
       activity.touch()
       if page.isLast { return }
     }
     if isFirst {
       try await stream.send(ScanResponse(entries: [], index: view.index, kind: record.kind).encode())
     }
+  }
+
+  /// - Returns: `nil` when nothing follows.
+  private static func page(
+    of view: StateView, _ record: KeyspaceRecord, _ request: ScanRequest, after: [UInt8]?, maximumEntries: Int
+  ) throws(StorageError) -> Page? {
+    let page = try view.scan(
+      in: record, prefix: request.prefix, after: after, maximumEntries: maximumEntries,
+      maximumBytes: pageBytes)
+    guard let last = page.entries.last else { return nil }
+    let entries = page.entries.map {
+      ScanResponse.Entry(key: $0.key, value: request.keysOnly ? [] : $0.value)
+    }
+    return Page(
+      message: ScanResponse(entries: entries, index: view.index, kind: record.kind).encode(),
+      entries: entries.count, last: last.key, isLast: page.isLast)
   }
 }

@@ -35,7 +35,8 @@ extension GRPCStatus {
     case .noSpace: self.init(.resourceExhausted, "\(error)")
     case .tooLarge: self.init(.invalidArgument, "\(error)")
     case .notFound: self.init(.notFound, "\(error)")
-    case .io, .locked, .newerFormat, .unwritable, .closed, .notCached: self.init(.unavailable, "\(error)")
+    case .io, .locked, .newerFormat, .foreign, .unwritable, .closed, .notCached:
+      self.init(.unavailable, "\(error)")
     }
   }
 

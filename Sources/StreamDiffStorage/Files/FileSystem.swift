@@ -132,6 +132,15 @@ extension FileSystem {
     }
   }
 
+  /// As `list`, and empty where there is no directory.
+  public func names(in directory: String) throws(StorageError) -> [String] {
+    do throws(StorageError) {
+      return try list(directory)
+    } catch  where error.code == .notFound {
+      return []
+    }
+  }
+
   /// Reads a small file whole.
   /// - Returns: `nil` when there is none. Longer than `limit` bytes: `.tooLarge`.
   public func readFile(_ path: String, limit: Int) throws(StorageError) -> [UInt8]? {

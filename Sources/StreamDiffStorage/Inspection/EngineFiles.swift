@@ -7,28 +7,43 @@ struct EngineFiles {
   let fileSystem: any FileSystem
   let findings: Findings
 
-  /// Whether a start that ended before its database existed left this: the log then has everything.
+  /// Whether a start that ended before its database existed left this: RocksDB makes `CURRENT` second, after
+  /// the first MANIFEST, and logs and tables only in a database that has it. The log then has everything.
   func isUnborn() throws(StorageError) -> Bool {
-    let names = try fileSystem.list(directory)
-    return !names.contains("CURRENT") && !names.contains { $0.hasSuffix(".sst") }
+    let names = try fileSystem.names(in: directory)
+    return !names.contains { $0 == "CURRENT" || $0.hasSuffix(".sst") || $0.hasSuffix(".log") }
+  }
+
+  /// The MANIFEST that counts, without which no file here says what it is.
+  /// - Throws: `.damaged`, naming the file that is missing or wrong.
+  func manifest() throws(StorageError) -> (path: String, bytes: [UInt8]) {
+    let current = directory + "/CURRENT"
+    guard let bytes = try read(current) else {
+      throw StorageError(
+        .damaged, path: current,
+        "this file is missing, and nothing else says which MANIFEST counts: put it back")
+    }
+    let name = String(decoding: bytes.dropLast(), as: UTF8.self)
+    guard bytes.last == UInt8(ascii: "\n"), Self.isManifest(name) else {
+      throw StorageError(.damaged, path: current, offset: 0, "names no MANIFEST: \(name.debugDescription)")
+    }
+    guard let manifest = try read(directory + "/" + name) else {
+      throw StorageError(
+        .damaged, path: directory + "/" + name, "this file is missing, and CURRENT names it: put it back")
+    }
+    return (directory + "/" + name, manifest)
   }
 
   /// - Returns: whether the database can be opened with what `CURRENT` names.
   func inspect() throws(StorageError) -> Bool {
-    let current = directory + "/CURRENT"
-    guard let bytes = try read(current) else {
-      damage(current, nil, "this file is missing: nothing says which MANIFEST counts")
+    do throws(StorageError) {
+      let (path, bytes) = try manifest()
+      inspect(manifest: bytes, at: path)
+      return true
+    } catch  where error.code == .damaged {
+      findings.add(error)
       return false
     }
-    let name = String(decoding: bytes.dropLast(), as: UTF8.self)
-    guard bytes.last == UInt8(ascii: "\n"), Self.isManifest(name),
-      let manifest = try read(directory + "/" + name)
-    else {
-      damage(current, 0, "names no MANIFEST that is there: \(name.debugDescription)")
-      return false
-    }
-    inspect(manifest: manifest, at: directory + "/" + name)
-    return true
   }
 
   /// - Parameter live: the table files that belong to the state.

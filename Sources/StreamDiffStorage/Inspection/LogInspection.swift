@@ -51,7 +51,7 @@ public struct LogInspection {
   }
 
   private mutating func run() throws(StorageError) {
-    let names = try fileSystem.list(directory).sorted()
+    let names = try fileSystem.names(in: directory).sorted()
     let generations = names.compactMap { SegmentFile.generation(ofName: $0) }.sorted()
     for name in names {
       let size = (try? fileSystem.open(directory + "/" + name, .read).size()) ?? 0
@@ -71,7 +71,7 @@ public struct LogInspection {
     for name in names where SegmentFile.generation(ofName: name) == nil {
       let path = directory + "/" + name
       if SpareSegments.isSpare(name) {
-        inspectSpare(path, below: (generations.last ?? 0) + 1)
+        inspectSpare(path, below: min(generations.last ?? 0, SegmentFile.maximumGeneration) + 1)
       } else if SpareSegments.isUnfinished(name) {
         findings.add(Finding(.note, path: path, "a file that was being filled; the next start removes it"))
       } else {
@@ -159,33 +159,18 @@ public struct LogInspection {
     }
   }
 
-  /// What lies in a spare becomes the unwritten part of a segment: it must pass for one.
-  private mutating func inspectSpare(_ path: String, below generation: UInt64) {
+  /// A spare holds nothing: whatever is wrong with it is worth knowing, and no loss.
+  private func inspectSpare(_ path: String, below generation: UInt64) {
     do throws(StorageError) {
-      let file = try fileSystem.open(path, .read)
-      let size = try file.size()
-      var offset: UInt64 = 0
-      while offset < size {
-        let buffer = scratch.bytes(Int(min(size - offset, 1 << 20)))
-        let count = try file.read(into: buffer, at: offset)
-        guard count == buffer.count, count % Sector.bytes == 0, let base = buffer.baseAddress else {
-          throw StorageError(.damaged, path: path, offset: offset, "a spare of \(size) bytes is no spare")
-        }
-        for sector in 0..<count / Sector.bytes {
-          let number = UInt32(offset / UInt64(Sector.bytes)) + UInt32(sector)
-          let state = Sector.state(
-            of: base + sector * Sector.bytes, number: number, generation: generation)
-          guard state == .damaged else { continue }
-          findings.add(
-            StorageError(
-              .damaged, path: path, offset: UInt64(number) * UInt64(Sector.bytes),
-              "sector of a spare fails its checksum; nothing is lost: remove this file"))
-        }
-        offset += UInt64(count)
-        meter.advance(count)
-      }
+      let damage = try SpareSegments.firstDamage(
+        in: try fileSystem.open(path, .read), below: generation, scratch: scratch, advance: meter.advance)
+      guard let damage else { return }
+      findings.add(
+        Finding(
+          .note, path: path, offset: damage,
+          "this spare is damaged here; nothing is lost, and the next start removes it"))
     } catch {
-      findings.add(error)
+      findings.add(Finding(.note, path: path, offset: error.offset, error.detail))
     }
   }
 }

@@ -42,7 +42,7 @@ public enum StateInspection {
     do throws(StorageError) {
       database = try Database(
         opening: directory,
-        Database.Configuration(writeBufferBytes: 1 << 20, cacheBytes: cacheBytes), isReadOnly: true)
+        Database.Configuration(writeBufferBytes: 1 << 20, cacheBytes: cacheBytes), .readOnly)
     } catch {
       findings.addOnce(error.located)
       // Which files count is not known: look at all of them, for the one that is to blame.

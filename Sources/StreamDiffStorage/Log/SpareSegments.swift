@@ -11,6 +11,9 @@ final class SpareSegments: Sendable {
 
   private struct State {
     var ready: [String] = []
+    /// Of a former process, not read yet.
+    var adopted: [String] = []
+    var count: Int { ready.count + adopted.count }
     var nextNumber: UInt64 = 0
     var thread: JoinableThread?
     var isFilling = false
@@ -23,14 +26,20 @@ final class SpareSegments: Sendable {
   private let fileSystem: any FileSystem
   private let segmentBytes: Int
   private let hasThread: Bool
+  /// Above those that a spare may hold.
+  private let generation: UInt64
   private let state: Mutex<State>
 
-  /// Takes over the spares that a former process left in `directory`, and removes what cannot be used.
-  /// - Parameter keeping: false for a log that starts anew: its generations would not be above theirs.
+  /// Takes over the spares that a former process left in `directory`, and removes what cannot be used. What is
+  /// in them becomes the unwritten part of a segment, so that `prepare` reads them before they are used.
+  /// - Parameter lastGeneration: of the log's segments; `nil` for a log that starts anew: its generations would
+  ///   not be above theirs.
   init(
-    adopting names: [String], keeping: Bool, in directory: String, fileSystem: any FileSystem,
+    adopting names: [String], lastGeneration: UInt64?, in directory: String, fileSystem: any FileSystem,
     segmentBytes: Int, hasThread: Bool
   ) throws(StorageError) {
+    // Any name may stand in the directory.
+    generation = min(lastGeneration ?? 0, SegmentFile.maximumGeneration) + 1
     self.directory = directory
     self.fileSystem = fileSystem
     self.segmentBytes = segmentBytes
@@ -41,16 +50,21 @@ final class SpareSegments: Sendable {
       if let number = Self.number(ofSpare: name) {
         state.nextNumber = max(state.nextNumber, number + 1)
         let size = try fileSystem.open(path, .read).size()
-        if keeping && size == UInt64(segmentBytes) && state.ready.count < Self.wanted {
-          state.ready.append(path)
+        if lastGeneration != nil && size == UInt64(segmentBytes) && state.count < Self.wanted {
+          state.adopted.append(path)
           continue
         }
       } else if !Self.isUnfinished(name) {
         continue
       }
-      try fileSystem.remove(path, .spareLeftover)
+      try Self.discard(path, in: fileSystem)
     }
     self.state = Mutex(state)
+  }
+
+  /// What nobody can use.
+  private static func discard(_ path: String, in fileSystem: any FileSystem) throws(StorageError) {
+    try fileSystem.remove(path, .spareLeftover)
   }
 
   /// Why the disk cannot be trusted any more, if a sync of a spare failed.
@@ -75,7 +89,7 @@ final class SpareSegments: Sendable {
   func recycle(_ path: String, size: UInt64) throws(StorageError) {
     let isKept = hasRoom && size == UInt64(segmentBytes)
     let spare: String? = state.withLock { state in
-      guard isKept, state.ready.count < Self.wanted else { return nil }
+      guard isKept, state.count < Self.wanted else { return nil }
       defer { state.nextNumber += 1 }
       return directory + "/spare-" + String(state.nextNumber, radix: 16)
     }
@@ -84,13 +98,13 @@ final class SpareSegments: Sendable {
     state.withLock { $0.ready.append(spare) }
   }
 
-  /// Fills spares up to `wanted`, on a thread of its own if it has one. Does nothing while that is under way.
+  /// Reads what was adopted and fills spares up to `wanted`, on a thread of its own if it has one. Does nothing
+  /// while that is under way.
   func prepare() {
-    guard hasRoom else { return }
+    let hasRoom = hasRoom
     let isOurs = state.withLock { state in
-      guard !state.isFilling, !state.isClosing, state.failure == nil, state.ready.count < Self.wanted else {
-        return false
-      }
+      let isNeeded = !state.adopted.isEmpty || (hasRoom && state.count < Self.wanted)
+      guard isNeeded, !state.isFilling, !state.isClosing, state.failure == nil else { return false }
       state.isFilling = true
       guard hasThread else { return true }
       state.thread?.join()  // it is past its last use of `state`
@@ -118,9 +132,10 @@ final class SpareSegments: Sendable {
   }
 
   private func fill() {
+    readAdopted()
     while true {
       let number: UInt64? = state.withLock { state in
-        guard !state.isClosing, state.ready.count < Self.wanted else {
+        guard !state.isClosing, hasRoom, state.count < Self.wanted else {
           state.isFilling = false
           return nil
         }
@@ -132,6 +147,51 @@ final class SpareSegments: Sendable {
       guard let path = try? fillOne(number) else { return state.withLock { $0.isFilling = false } }
       state.withLock { $0.ready.append(path) }
     }
+  }
+
+  private func readAdopted() {
+    let scratch = ScratchBuffer()
+    while let path = state.withLock({ $0.isClosing ? nil : $0.adopted.last }) {
+      let isWhole = (try? firstDamage(of: path, scratch: scratch)) == .some(nil)
+      let isOver = state.withLock { state in
+        if state.isClosing { return true }
+        state.adopted.removeLast()
+        if isWhole { state.ready.append(path) }
+        return false
+      }
+      if !isWhole && !isOver { try? Self.discard(path, in: fileSystem) }
+    }
+  }
+
+  private func firstDamage(of path: String, scratch: ScratchBuffer) throws(StorageError) -> UInt64? {
+    try Self.firstDamage(
+      in: try fileSystem.open(path, .read), below: generation, scratch: scratch,
+      isCancelled: { self.state.withLock { $0.isClosing } })
+  }
+
+  /// - Returns: the offset of the first sector that cannot pass for the unwritten part of a segment of
+  ///   `generation`; `nil` when all can, or when it was cancelled.
+  static func firstDamage(
+    in file: any File, below generation: UInt64, scratch: ScratchBuffer, isCancelled: () -> Bool = { false },
+    advance: (Int) -> Void = { _ in }
+  ) throws(StorageError) -> UInt64? {
+    let size = try file.size()
+    var offset: UInt64 = 0
+    while offset < size, !isCancelled() {
+      let buffer = scratch.bytes(Int(min(size - offset, 1 << 20)))
+      let count = try file.read(into: buffer, at: offset)
+      guard count == buffer.count, count % Sector.bytes == 0, let base = buffer.baseAddress else {
+        return offset
+      }
+      for sector in 0..<count / Sector.bytes {
+        let number = UInt32(offset / UInt64(Sector.bytes)) + UInt32(sector)
+        let state = Sector.state(of: base + sector * Sector.bytes, number: number, generation: generation)
+        if state == .damaged { return UInt64(number) * UInt64(Sector.bytes) }
+      }
+      offset += UInt64(count)
+      advance(count)
+    }
+    return nil
   }
 
   /// - Returns: `nil` when the log closes meanwhile.

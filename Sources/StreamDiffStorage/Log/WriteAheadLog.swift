@@ -82,7 +82,7 @@ public final class WriteAheadLog: @unchecked Sendable {
     let names = try fileSystem.list(directory)
     let found = names.compactMap { SegmentFile.generation(ofName: $0) }.sorted()
     spares = try SpareSegments(
-      adopting: names, keeping: !found.isEmpty, in: directory, fileSystem: fileSystem,
+      adopting: names, lastGeneration: found.last, in: directory, fileSystem: fileSystem,
       segmentBytes: segmentBytes, hasThread: preparesSpares)
     if found.isEmpty {
       let header = SegmentHeader(

@@ -27,23 +27,30 @@ package final class Database: StateEngine, @unchecked Sendable {
   private let readOptions: OpaquePointer
   private let cachedReadOptions: OpaquePointer
 
-  /// - Parameter isReadOnly: look at a database that exists, changing no byte of it. The caller holds a
-  ///   lock: RocksDB takes none.
+  package enum Opening: Sendable {
+    /// Makes one where none is.
+    case creating
+    /// RocksDB removes what it takes for leftovers: only after all was looked at that may speak against it.
+    case existing
+    /// Looks, and changes no byte. The caller holds a lock: RocksDB takes none.
+    case readOnly
+  }
+
   package init(
-    opening path: String, _ configuration: Configuration, isReadOnly: Bool = false
+    opening path: String, _ configuration: Configuration, _ opening: Opening = .creating
   ) throws(StorageError) {
     self.path = path
     let options = try Self.options(configuration, path)
     self.options = options
-    if isReadOnly { rocksdb_options_set_create_if_missing(options, 0) }
+    rocksdb_options_set_create_if_missing(options, opening == .creating ? 1 : 0)
     do throws(StorageError) {
       handle = try Self.check(path) { message in
-        isReadOnly
+        opening == .readOnly
           ? rocksdb_open_for_read_only(options, path, 0, message) : rocksdb_open(options, path, message)
       }.unwrapped(path)
     } catch {
       rocksdb_options_destroy(options)
-      throw error
+      throw opening == .creating ? error : error.namingMissingFile
     }
     writeOptions = rocksdb_writeoptions_create()
     rocksdb_writeoptions_disable_WAL(writeOptions, 1)
@@ -80,7 +87,6 @@ package final class Database: StateEngine, @unchecked Sendable {
       rocksdb_options_destroy(options)
       throw error
     }
-    rocksdb_options_set_create_if_missing(options, 1)
     rocksdb_options_set_write_buffer_size(options, configuration.writeBufferBytes)
     // One is written while the other goes to disk.
     rocksdb_options_set_max_write_buffer_number(options, 2)
@@ -201,6 +207,17 @@ extension Optional where Wrapped == OpaquePointer {
 }
 
 extension StorageError {
+  /// Of a database that should be there whole. Of a table that is missing RocksDB gives the name that it
+  /// tried last, an older one.
+  fileprivate var namingMissingFile: StorageError {
+    let words = detail.split(separator: " ").map { $0.last == ":" ? $0.dropLast() : $0 }
+    guard let path, detail.contains("No such file"),
+      let word = words.first(where: { $0.hasPrefix(path + "/") })
+    else { return self }
+    let file = word.hasSuffix(".ldb") ? word.dropLast(3) + "sst" : word
+    return StorageError(.damaged, path: String(file), "this file is missing: put it back")
+  }
+
   /// RocksDB says what happened in words alone; these are `rocksdb::Status::ToString`'s.
   init(rocksDB message: String, path: String) {
     let code: Code

@@ -1,16 +1,54 @@
-import StreamDiffCore
+public import StreamDiffCore
+
+/// What the log beside a state says of it. A state that does not go with its log is refused before anything
+/// is changed: with the right files put back all is there again.
+public struct StateDemand: Sendable {
+  /// Where the log begins. From entry 1 on it has everything, and a state may be made anew.
+  public var logBegins: LogIndex
+  /// - Throws: when a state with so much applied does not go with the log.
+  public var admit: @Sendable (_ applied: LogIndex) throws(StorageError) -> Void
+
+  public init(
+    logBegins: LogIndex, admit: @escaping @Sendable (_ applied: LogIndex) throws(StorageError) -> Void
+  ) {
+    (self.logBegins, self.admit) = (logBegins, admit)
+  }
+
+  /// Of a state alone.
+  public static let none = Self(logBegins: LogIndex(1)) { _ in }
+}
 
 extension StateStore {
-  /// Opens the state in `directory`, creating it when missing. Its parent must exist.
+  /// Opens the state in `directory`, creating it when none is there and the log needs none. Its parent must
+  /// exist.
   public static func open(
-    _ directory: String, options: Options = Options()
+    _ directory: String, options: Options = Options(), for demand: StateDemand = .none
   ) throws(StorageError) -> StateStore {
+    let configuration = Database.Configuration(
+      writeBufferBytes: options.writeBufferBytes, cacheBytes: options.cacheBytes,
+      compresses: options.compresses)
+    let files = EngineFiles(directory: directory, fileSystem: PosixFileSystem(), findings: Findings())
+    let isNew = try files.isUnborn()
+    if isNew {
+      guard demand.logBegins <= LogIndex(1) else {
+        throw StorageError(
+          .damaged, path: directory + "/CURRENT",
+          "this file is missing, and the log begins at \(demand.logBegins.rawValue): put the state back")
+      }
+    } else {
+      _ = try files.manifest()
+      try look(at: directory, for: demand)
+    }
+    return try open(on: try Database(opening: directory, configuration, isNew ? .creating : .existing))
+  }
+
+  /// Opened to be written, RocksDB removes every file that its MANIFEST does not name: before that all has to
+  /// be read that may refuse the state.
+  private static func look(at directory: String, for demand: StateDemand) throws(StorageError) {
     let database = try Database(
-      opening: directory,
-      Database.Configuration(
-        writeBufferBytes: options.writeBufferBytes, cacheBytes: options.cacheBytes,
-        compresses: options.compresses))
-    return try open(on: database)
+      opening: directory, Database.Configuration(writeBufferBytes: 1 << 20, cacheBytes: 4 << 20), .readOnly)
+    _ = try readFormat(of: database)
+    try demand.admit(try readApplied(database.latest).0)
   }
 
   /// The state in an engine that nobody else uses.
@@ -34,15 +72,19 @@ extension StateStore {
   }
 
   private static func checkFormat(of engine: any StateEngine) throws(StorageError) {
+    guard try readFormat(of: engine) != StoreKey.currentFormat else { return }
+    let batch = engine.makeBatch()
+    batch.put(StoreKey.format, StoredInteger.bytes(StoreKey.currentFormat))
+    try engine.write(batch, .stateFormat)
+  }
+
+  /// - Returns: one that this release knows; `nil` where nothing was written yet.
+  private static func readFormat(of engine: any StateEngine) throws(StorageError) -> UInt32? {
     let format: UInt32? = try StoreKey.format.withBytes { (key) throws(StorageError) in
       try engine.latest.get(key) { StoredInteger.read($0, at: 0) ?? 0 }
     }
     switch format {
-    case StoreKey.currentFormat: return
-    case nil, 1:
-      let batch = engine.makeBatch()
-      batch.put(StoreKey.format, StoredInteger.bytes(StoreKey.currentFormat))
-      try engine.write(batch, .stateFormat)
+    case nil, 1, StoreKey.currentFormat: return format
     case let format? where format > StoreKey.currentFormat:
       throw newerFormat(format, engine.path)
     default: throw StorageError(.damaged, path: engine.path, "the record of the state's format")

@@ -236,9 +236,8 @@ public final class HTTP2Session {
 
   private func enqueue(_ bytes: ByteBuffer, prefix: MessagePrefix?, on id: StreamID) {
     guard let stream = writable(id) else { return }
-    let before = stream.pointee.queuedBytes
-    stream.pointee.enqueue(bytes, prefix: prefix, highWater: state.pointee.settings.sendQueueHighWater)
-    state.pointee.queuedBytes += stream.pointee.queuedBytes - before
+    let highWater = state.pointee.settings.sendQueueHighWater
+    state.pointee.changeQueue(of: stream) { $0.enqueue(bytes, prefix: prefix, highWater: highWater) }
     resume(stream)
   }
 
@@ -268,7 +267,7 @@ public final class HTTP2Session {
   public func reset(_ id: StreamID, _ code: HTTP2ErrorCode) {
     guard let stream = state.pointee.stream(id), !stream.pointee.isReset else { return }
     stream.pointee.isReset = true
-    state.pointee.queuedBytes -= stream.pointee.discardQueue()
+    state.pointee.changeQueue(of: stream) { $0.discardQueue() }
     _ = nghttp2_submit_rst_stream(handle, 0, id.rawValue, code.rawValue)
   }
 
@@ -291,6 +290,9 @@ public final class HTTP2Session {
 
   /// The same over all streams.
   public var queuedBytes: Int { state.pointee.queuedBytes }
+
+  /// What the queues of all streams hold in memory: a buffer that was sent in part is held whole.
+  public var retainedBytes: Int { state.pointee.retainedBytes }
 
   /// Payload bytes that have left so far: while they stand still and some wait, the peer does not read.
   public func sentBytes(on id: StreamID) -> UInt64 { state.pointee.stream(id)?.pointee.sentBytes ?? 0 }

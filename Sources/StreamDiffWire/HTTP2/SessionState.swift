@@ -27,7 +27,9 @@ struct SessionState {
   var owed: [Owed] = []
   var counts = FrameCounts()
   /// Bytes of all streams that wait to be sent.
-  var queuedBytes = 0
+  private(set) var queuedBytes = 0
+  /// What their queues hold in memory.
+  private(set) var retainedBytes = 0
   /// Connection credit for bytes that no one will consume.
   var creditOwed = 0
 
@@ -85,7 +87,7 @@ struct SessionState {
     recent = nil
     if headersOf == id { headersOf = nil }
     creditOwed += stream.pointee.unconsumed
-    queuedBytes -= stream.pointee.queuedBytes
+    changeQueue(of: stream) { $0.discardQueue() }
     // Both ends may have ended before the reset for long trailers could leave.
     let reason = stream.pointee.hasLongHeaders ? .enhanceYourCalm : code
     if stream.pointee.isAnnounced { emit(.streamClosed(id, reason)) }
@@ -218,6 +220,17 @@ struct SessionState {
 
   // MARK: Sending
 
+  mutating func changeQueue(of stream: Stream, _ change: (inout StreamState) -> Void) {
+    let before = (stream.pointee.queuedBytes, stream.pointee.retainedBytes)
+    change(&stream.pointee)
+    queueChanged(of: stream, before)
+  }
+
+  private mutating func queueChanged(of stream: Stream, _ before: (queued: Int, retained: Int)) {
+    queuedBytes += stream.pointee.queuedBytes - before.queued
+    retainedBytes += stream.pointee.retainedBytes - before.retained
+  }
+
   mutating func beginOutput(limit: Int) {
     (outputBytes, outputLimit, isPaused) = (0, limit, false)
   }
@@ -233,7 +246,7 @@ struct SessionState {
   mutating func outputData(_ header: UnsafeRawBufferPointer, _ count: Int, of stream: Stream) -> Bool {
     output(header)
     counts.sentData += 1
-    queuedBytes -= count
+    let before = (stream.pointee.queuedBytes, stream.pointee.retainedBytes)
     let hasRoom = stream.pointee.dequeue(count, lowWater: settings.sendQueueLowWater) { slice in
       endScratchPiece()
       pieces.append(.shared(slice))
@@ -241,6 +254,7 @@ struct SessionState {
     } copy: { bytes in
       outputBytes += scratch.writeImmutableBuffer(bytes)
     }
+    queueChanged(of: stream, before)
     if hasRoom { emit(.writable(stream.pointee.id)) }
     isPaused = isOutputFull
     return !isPaused

@@ -9,6 +9,10 @@ struct StreamState {
   /// Bytes to send, oldest first.
   private var queue = Deque<ByteBuffer>()
   private(set) var queuedBytes = 0
+  /// Bytes of the queue's first buffer that have left: they are held until the rest has.
+  private var leftBytes = 0
+  /// What the queue holds in memory.
+  var retainedBytes: Int { queuedBytes + leftBytes }
   /// The queue's last buffer was made here and nobody else refers to it: small writes extend it.
   private var isTailOurs = false
   /// The writer was told to wait.
@@ -99,9 +103,11 @@ struct StreamState {
       } else {
         copy(piece)
       }
+      leftBytes += size
       if isDrained {
         if queue.count == 1 { isTailOurs = false }
         queue.removeFirst()
+        leftBytes = 0
       }
       left -= size
     }
@@ -113,10 +119,8 @@ struct StreamState {
   }
 
   /// Forgets what was not sent.
-  /// - Returns: its bytes.
-  mutating func discardQueue() -> Int {
+  mutating func discardQueue() {
     queue.removeAll()
-    defer { (queuedBytes, isTailOurs) = (0, false) }
-    return queuedBytes
+    (queuedBytes, leftBytes, isTailOurs) = (0, 0, false)
   }
 }

@@ -10,9 +10,17 @@ import Testing
     #expect(DiskFloor.standard(total: 1 << 40) == 256 << 20)
   }
 
-  @Test("writes end below the floor and what is owed, and begin again only an eighth above")
+  @Test(
+    "a floor that was asked for is exactly what must be free, and at least what is owed; else what is owed and the standard",
+    arguments: [(UInt64?(300), UInt64(300)), (80, 208), (0, 208), (nil, 464)])
+  func needed(floor: UInt64?, needed: UInt64) {
+    let reading = DiskFloor.Reading(total: 1 << 40, available: 0, owed: 208 * Self.mebibyte)
+    #expect(DiskFloor(floor.map { $0 * Self.mebibyte }).needed(reading) == needed * Self.mebibyte)
+  }
+
+  @Test("writes end below the floor, and begin again only an eighth above")
   func hysteresis() {
-    var floor = DiskFloor(80 * Self.mebibyte)
+    var floor = DiskFloor(160 * Self.mebibyte)
     func take(_ available: UInt64) -> Bool {
       floor.take(
         DiskFloor.Reading(

@@ -50,7 +50,8 @@ import Testing
     Row("received and not taken, window", of: limits.connectionWindow),
     Row("received in messages that are not whole", of: limits.heldBytes),
     Row("queued for sending", of: limits.connectionSendBytes),
-    Row("one message more for each stream that has none queued", 64, of: 256 << 10),
+    Row("one message more for each session that has none queued", SessionLimits.sessions, of: 256 << 10),
+    Row("pages of scans, made and being made", of: limits.connectionPageBytes),
     Row("lookups under way", limits.lookups, of: Limits.valueBytes),
     Row("calls", limits.concurrentCalls, of: 2 << 10),
     Row("control frames that wait", settings.outboundFrames, of: 200),
@@ -87,11 +88,15 @@ import Testing
     let limits = Self.limits
     #expect(limits.heldBytes < limits.serverHeldBytes / 2)
     #expect(limits.connectionSendBytes < limits.serverSendBytes / 2)
+    #expect(KeyValueService.longestPage <= limits.connectionFirstPageBytes)
+    #expect(limits.connectionFirstPageBytes < limits.connectionPageBytes)
+    #expect(limits.connectionPageBytes < limits.serverSendBytes / 2)
     #expect(limits.concurrentCalls < limits.serverCalls / 2)
     #expect(limits.resetBurst >= 1_500 && limits.resetsPerSecond >= 1_000)
     // Times that follow each other: a call is looked at in time, a ping answered before the peer is given up.
     #expect(
       limits.lookInterval * 2 <= limits.messageTimeout && limits.lookInterval * 2 <= limits.unreadTimeout)
+    #expect(limits.lookInterval * 2 <= limits.scarceUnreadTimeout)
     #expect(limits.keepaliveInterval + limits.keepaliveTimeout < limits.blockedTimeout)
     #expect(limits.unreadTimeout < limits.blockedTimeout)
     // A stream's window takes what a sender may have under way, and a whole message.

@@ -39,8 +39,43 @@ import Testing
     let error = #expect(throws: StorageError.self) {
       try Replica.test(Replica.Configuration(directory: directory.path))
     }
+    #expect(error?.code == .foreign)
     #expect(error?.description.contains("letter.txt") == true)
-    #expect(try files.list(directory.path).sorted() == ["LOCK", "letter.txt"])
+    #expect(try files.list(directory.path).sorted() == ["letter.txt"])
+  }
+
+  @Test("the two who look at a directory that is not ours say the same: it is refused, and that is no damage")
+  func foreignToCheck() async throws {
+    let directory = ReplicaDirectory()
+    try files.replaceFile(directory.path + "/letter.txt", with: Array("dear".utf8))
+    let served = #expect(throws: StorageError.self) {
+      try Replica.test(Replica.Configuration(directory: directory.path))
+    }
+    let checked = await #expect(throws: ClientFailure.self) { try await DirectoryCheck.run(directory.path) }
+    #expect(checked?.kind == .refused)
+    #expect(checked?.detail == served?.description)
+  }
+
+  @Test("a data directory without its format file is damaged")
+  func noFormat() async throws {
+    let directory = ReplicaDirectory()
+    let configuration = Replica.Configuration.test(directory)
+    try Replica.test(configuration).stop()
+    try files.remove(configuration.directory + "/format", .spareLeftover)
+    let error = #expect(throws: StorageError.self) { try Replica.test(configuration) }
+    #expect(error?.code == .damaged)
+    #expect(error?.path == configuration.directory + "/format")
+  }
+
+  @Test("a state directory that is missing leaves its place free where the log does not have everything")
+  func stateIsGone() throws {
+    let demand = StateDemand(logBegins: LogIndex(2)) { _ in }
+    let directory = ReplicaDirectory()
+    let error = #expect(throws: StorageError.self) {
+      try StateStore.open(directory.path + "/state", for: demand)
+    }
+    #expect(error?.code == .damaged)
+    #expect(try files.list(directory.path) == [])
   }
 
   @Test("a place that cannot be a directory is named")

@@ -52,7 +52,7 @@ extension Replica.Configuration {
   mutating func use(_ disk: VirtualDisk) {
     limits.segmentBytes = 1 << 20
     fileSystem = disk
-    openState = { (path) throws(StorageError) in try StateStore.open(on: disk.engine(path)) }
+    openState = { (path, _) throws(StorageError) in try StateStore.open(on: disk.engine(path)) }
   }
 }
 

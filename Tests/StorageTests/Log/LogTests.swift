@@ -181,6 +181,30 @@ struct LogTests {
     #expect(names.contains("log-0000000000000001"))
   }
 
+  @Test("a spare that was damaged never becomes the unwritten part of a segment; a whole one does")
+  func damagedSpare() throws {
+    let disk = VirtualDisk()
+    let first = try openLog(on: disk)
+    first.prepareSpares()
+    first.close()
+    let spares = disk.files(in: "log").filter { $0.contains("/spare-") }.sorted()
+    #expect(spares.count == 2)
+    disk.mutate(spares[0]) { $0[$0.count - 700] ^= 4 }
+    let findings = Findings()
+    _ = try LogInspection.run("log", fileSystem: disk, findings: findings, meter: InspectionMeter())
+    #expect(findings.damages == [])
+    #expect(findings.notes.map(\.path) == [spares[0]])
+
+    let log = try openLog(on: disk)
+    log.prepareSpares()
+    #expect(disk.files(in: "log").count { $0.contains("/spare-") } == 2)
+    try log.append(entries(1...40, bytes: 1000))
+    try log.sync()
+    #expect(disk.files(in: "log").count { $0.contains("/log-") } > 2)
+    // As a kill leaves it: the last segment is not full.
+    #expect(try contents(openLog(on: disk.copy())) == entries(1...40, bytes: 1000))
+  }
+
   @Test("a failed sync is final")
   func failedSync() throws {
     let disk = VirtualDisk()

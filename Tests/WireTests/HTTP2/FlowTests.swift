@@ -23,6 +23,25 @@ import Testing
     #expect(received == 250_000 && words(last).last == "ended 1")
   }
 
+  @Test("A buffer that was sent in part is held whole, and let go with its last byte or its stream")
+  func retained() throws {
+    var settings = HTTP2Settings()
+    settings.streamWindow = 100_000
+    let pair = try SessionPair(server: settings)
+    let id = try pair.client.submitRequest(SessionPair.request)
+    try pair.settle()
+    for _ in 0..<2 { pair.client.write(ByteBuffer(repeating: 1, count: 150_000), on: id) }
+    #expect(pair.client.retainedBytes == 300_000)
+    _ = try pair.exchange()
+    #expect(pair.client.queuedBytes == 200_000 && pair.client.retainedBytes == 300_000)
+    pair.server.consumed(100_000, on: id)
+    _ = try pair.exchange()
+    #expect(pair.client.queuedBytes == 100_000 && pair.client.retainedBytes == 150_000)
+    pair.client.reset(id, .cancel)
+    _ = try pair.exchange()
+    #expect(pair.client.queuedBytes == 0 && pair.client.retainedBytes == 0)
+  }
+
   enum Ending: CaseIterable { case cancelled, answered, resetByServer, refused }
 
   @Test("A stream that closes gives the connection its unconsumed bytes back", arguments: Ending.allCases)
