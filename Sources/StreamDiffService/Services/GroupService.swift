@@ -52,7 +52,10 @@ public struct GroupService: Sendable {
     response.sessions = sessions.statuses
     response.counters =
       (counters.snapshot + replica.counters.snapshot
-      + [("sessions_remembered", UInt64(replica.store.sessions.records))] + Self.counters(server?.counters))
+      + [
+        ("sessions_remembered", UInt64(replica.store.sessions.records)),
+        ("heap_bytes_in_use", UInt64(MemoryKeeper.heapBytesInUse)),
+      ] + Self.counters(server?.counters))
       .map { StatusResponse.Counter($0.name, $0.value) }
     call.respond(response.encode())
   }
