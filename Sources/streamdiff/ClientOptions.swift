@@ -54,7 +54,7 @@ struct KeyspaceOptions: ParsableArguments {
   var keyspace = "default"
 
   func validate() throws {
-    guard KeyspaceName(keyspace) != nil else {
+    guard !keyspace.isEmpty, KeyspaceName(keyspace) != nil else {
       throw ValidationError("'\(keyspace)' is no keyspace name: 1 to 128 of A-Z a-z 0-9 . _ -")
     }
   }

@@ -101,7 +101,10 @@ private enum LocalSink {
       case .plain: return .entries(try await NDJSONSink.open(path, meter: meter))
       case .directory:
         let sink = try await DirectorySink.open(path, meter: meter)
-        for name in sink.skipped { Output.complain("left alone: \(name) is no file, directory or link") }
+        for name in sink.skipped {
+          Output.complain(
+            "\(name) is no file, directory or link: left alone where the keyspace has nothing of that name")
+        }
         return .directory(sink)
       }
     }

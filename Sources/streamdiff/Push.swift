@@ -81,6 +81,7 @@ struct Push: AsyncParsableCommand {
     if server.json { return Output.print(result.json.text) }
     let what = dryRun ? "would push" : "pushed"
     Output.print(result.summary.text("\(what) \(source) to \(keyspace.name)"))
+    if result.deleted > 0 { Output.print("\(dryRun ? "would delete" : "deleted") \(result.deleted)") }
     guard result.stillDiffers else { return }
     Output.complain("others keep changing what is pushed; after three rounds these still differ:")
     for name in result.differing { Output.note("  \(printable(name))\n") }

@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// A time on the command line: a whole number with its unit, `500ms`, `90s`, `5m` or `1h`.
+/// A time on the command line: a whole number with its unit, `500ms`, `90s`, `5m`, `1h` or `31d`.
 struct TimeSpan: ExpressibleByArgument, CustomStringConvertible {
   let duration: Duration
 
@@ -9,6 +9,7 @@ struct TimeSpan: ExpressibleByArgument, CustomStringConvertible {
   init?(argument: String) {
     let units: [(String, Duration)] = [
       ("ms", .milliseconds(1)), ("s", .seconds(1)), ("m", .seconds(60)), ("h", .seconds(3600)),
+      ("d", .seconds(86400)),
     ]
     guard let (unit, length) = units.first(where: { argument.hasSuffix($0.0) }),
       let count = UInt32(argument.dropLast(unit.utf8.count))

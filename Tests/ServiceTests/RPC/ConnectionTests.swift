@@ -279,6 +279,7 @@ import Testing
   func silentGivesWay() async throws {
     var limits = RPCLimits()
     limits.connections = 2
+    limits.prefaceTimeout = .hours(1)  // not before, on a slow machine
     try await withRPC(Self.methods, limits: limits) { server, client in
       expect(try await client.unary("/test.Test/Echo", text("first")), is: text("first"))
       let silent = try await RawPeer(to: server)
