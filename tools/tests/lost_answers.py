@@ -20,12 +20,10 @@ import h2.connection
 import h2.events
 
 
-class Deaf:
-    """Hands everything on to a server, and nothing that it answers."""
+class Listener:
+    """Serves each connection on a thread of its own."""
 
-    def __init__(self, server):
-        host, port = server.address.rsplit(":", 1)
-        self.target = (host, int(port))
+    def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -35,10 +33,29 @@ class Deaf:
             try:
                 client, _ = self.listener.accept()
             except OSError:
-                return
-            threading.Thread(target=self._forward, args=(client,), daemon=True).start()
+                return  # closed
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
-    def _forward(self, client):
+    def close(self):
+        self.listener.close()
+
+
+class Closing(Listener):
+    """Accepts connections and closes them."""
+
+    def _serve(self, client):
+        client.close()
+
+
+class Deaf(Listener):
+    """Hands everything on to a server, and nothing that it answers."""
+
+    def __init__(self, server):
+        host, port = server.address.rsplit(":", 1)
+        self.target = (host, int(port))
+        super().__init__()
+
+    def _serve(self, client):
         with client, socket.create_connection(self.target) as server:
             try:
                 while data := client.recv(65536):
@@ -46,26 +63,13 @@ class Deaf:
             except OSError:
                 pass
 
-    def close(self):
-        self.listener.close()
 
-
-class Answering:
+class Answering(Listener):
     """Speaks HTTP/2, answers PINGs, and every request with `body` and status 0; without one, not at all."""
 
     def __init__(self, body=None):
         self.body = body
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+        super().__init__()
 
     def _serve(self, client):
         h2_side = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
@@ -83,9 +87,6 @@ class Answering:
                     client.sendall(h2_side.data_to_send())
         except OSError:
             pass
-
-    def close(self):
-        self.listener.close()
 
 
 class At:
@@ -203,17 +204,8 @@ def meaningless(found):
 
 def goes_on(server, work):
     """Every command goes on with the next server when the first accepts connections and closes them."""
-    closing = socket.create_server(("127.0.0.1", 0))
-
-    def close():
-        while True:
-            try:
-                closing.accept()[0].close()
-            except OSError:
-                return
-
-    threading.Thread(target=close, daemon=True).start()
-    both = At("127.0.0.1:%d" % closing.getsockname()[1], server.address)
+    closing = Closing()
+    both = At(closing.address, server.address)
     source = work / "source.ndjson"
     for command in (["push", source, "--keyspace", "on"], ["pull", work / "on", "--keyspace", "on"], ["get", "a", "--keyspace", "on"],
                     ["scan", "--keyspace", "on"], ["status"], ["put", "b", "c"], ["verify", source, "--keyspace", "on"]):  # fmt: skip
