@@ -224,6 +224,37 @@ def signals(server, work):
         require(os.listdir(dest) in ([], ["file"]), f"left over: {os.listdir(dest)}")
 
 
+def read_only(server, work):
+    """A read-only mount as SOURCE is a source as any; as DEST it is exit 1 by the file's name, and stays as it was."""
+    place = work / "read-only"
+    place.mkdir()
+    for name, content in (("kept", "old"), ("changed", "old")):
+        (place / name).write_text(content)
+    done = subprocess.run(["mount", "--bind", place, place], capture_output=True, text=True)
+    if done.returncode:
+        require(os.geteuid() != 0 or os.environ.get("CI") != "true", f"as root a bind mount must be possible: {done.stderr}")
+        return f"read-only mounts skipped: {done.stderr.strip()}"
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", place], check=True)
+        run("push", place, "--keyspace", "mounted", server=server)
+        run("verify", place, "--keyspace", "mounted", server=server)
+        new = work / "newer"
+        new.mkdir()
+        (new / "kept").write_text("old")
+        (new / "changed").write_text("new")
+        run("push", new, "--keyspace", "mounted", server=server)
+        done = run("pull", place, "--keyspace", "mounted", server=server, codes=(1,))
+        require("changed" in done.stderr and "Read-only" in done.stderr, f"pull: {done.stderr}")
+        run("put", "a", "b", "--keyspace", "line", server=server)
+        done = run("pull", place / "lines.ndjson", "--keyspace", "line", server=server, codes=(1,))
+        require(f"{place}/" in done.stderr and "Read-only" in done.stderr, f"pull of lines: {done.stderr}")
+        require(sorted(os.listdir(place)) == ["changed", "kept"], f"left: {os.listdir(place)}")
+        require((place / "changed").read_text() == "old", "a read-only file changed")
+    finally:
+        subprocess.run(["umount", place], check=True)
+    return "read-only mounts"
+
+
 def law():
     with scratch() as work:
         work = pathlib.Path(work)
@@ -234,9 +265,10 @@ def law():
             moving(server, work)
             destinations(server, work)
             signals(server, work)
+            mounts = read_only(server, work)
             require(server.process.poll() is None and server.pid == pid, "the server is not the same process")
             server.stop()
-    return f"{rows} faults of a directory, each with and without --delete-anyway"
+    return f"{rows} faults of a directory, each with and without --delete-anyway; {mounts}"
 
 
 if __name__ == "__main__":
