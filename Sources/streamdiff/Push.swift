@@ -41,6 +41,9 @@ struct Push: AsyncParsableCommand {
     parsing: .singleValue,
     help: ArgumentHelp("Leave what matches alone, on both sides. May be given again.", valueName: "glob"))
   var exclude: [String] = []
+  @Option(help: ArgumentHelp("Write every decision and what it was made from, as NDJSON.", valueName: "file"))
+  var trace: String?
+  @OptionGroup(title: "Adaptation") var tunables: TunableOptions
   @Argument(help: "A directory, or a file of NDJSON.") var source: String
 
   func validate() throws {
@@ -57,7 +60,7 @@ struct Push: AsyncParsableCommand {
       let exclusions = try Exclusions(exclude)
       let local = try await LocalSource.scan(source, excluding: exclusions, isQuiet: server.json)
       let attempt = PushAttempt(
-        local: local, server: server, options: options(local, exclusions), isDryRun: dryRun)
+        local: local, server: server, options: try options(local, exclusions), isDryRun: dryRun)
       var result = try await attempt.run()
       result.summary.seconds = start.duration(to: clock.now).seconds
       report(result)
@@ -68,12 +71,14 @@ struct Push: AsyncParsableCommand {
     }
   }
 
-  private func options(_ local: LocalSource, _ exclusions: Exclusions) -> SyncOptions {
+  private func options(_ local: LocalSource, _ exclusions: Exclusions) throws -> SyncOptions {
     var options = SyncOptions(keyspace: keyspace.name, kind: local.kind, session: .random())
     options.isCompareOnly = dryRun
     options.deletions = noDelete ? .none : deleteAnyway ? .allowed : .guarded
     options.overwrites = force
     options.exclusions = exclusions
+    options.tuning = SessionTuning(try tunables.settings())
+    options.trace = try trace.map { path throws(ClientFailure) in try TraceFile.open(path) }
     return options
   }
 

@@ -55,13 +55,24 @@ struct Status: AsyncParsableCommand {
   }
 
   private static func json(_ session: ServerStatus.Session) -> JSON {
-    .object([
-      ("peer", .string(session.peer)), ("keyspace", .string(session.keyspace)),
-      ("sending", .bool(session.isSending)), ("bytes_sent", .number(session.bytesSent)),
-      ("bytes_received", .number(session.bytesReceived)), ("chunk", .number(Int(session.chunk))),
-      ("codec", .string(session.codec)), ("level", .number(Int(session.level))),
-      ("in_flight", .number(session.inFlight)), ("reason", .string(session.reason)),
-    ])
+    .object(
+      [
+        ("peer", .string(session.peer)), ("keyspace", .string(session.keyspace)),
+        ("sending", .bool(session.isSending)), ("bytes_sent", .number(session.bytesSent)),
+        ("bytes_received", .number(session.bytesReceived)), ("in_flight", .number(session.inFlight)),
+        ("number", .number(session.number)),
+      ] + (session.report.map(members) ?? []))
+  }
+
+  private static func members(_ report: AdaptationReport) -> [(String, JSON)] {
+    [
+      ("rtt_ms", .decimal(report.rtt.seconds * 1000)), ("min_rtt_ms", .decimal(report.minRTT.seconds * 1000)),
+      ("loss", .decimal(report.loss)), ("wire_rate", .number(report.wireRate)),
+      ("plain_rate", .number(report.plainRate)), ("chunk", .number(Int(report.chunk))),
+      ("codec", .string("\(report.encoding.codec)")), ("level", .number(Int(report.encoding.level))),
+      ("in_flight_max", .number(report.bytesInFlight)), ("policy", .string(report.policy)),
+      ("congestion", .string(report.congestion)), ("reason", .string(report.reason)),
+    ]
   }
 
   private static func table(_ status: ServerStatus) -> String {

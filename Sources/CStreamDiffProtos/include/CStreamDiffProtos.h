@@ -9,3 +9,4 @@
 #include "streamdiff/v1/group.pb-c.h"
 #include "streamdiff/v1/keyvalue.pb-c.h"
 #include "streamdiff/v1/streamdiff.pb-c.h"
+#include "streamdiff/v1/tuning.pb-c.h"

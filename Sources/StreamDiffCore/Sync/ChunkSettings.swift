@@ -10,20 +10,3 @@ public struct ChunkSettings: Hashable, Sendable {
     self.encoding = encoding
   }
 }
-
-/// Decides how a sender's chunks are cut and encoded and how many bytes may be in flight. It is
-/// asked before every chunk. The policy is fixed: the measured best for a fast network.
-public struct TransferController: Sendable {
-  public var settings: ChunkSettings
-  /// Plain bytes that may be unacknowledged, within the receiver's credit.
-  public var bytesInFlight: Int
-
-  public init(
-    settings: ChunkSettings = ChunkSettings(
-      bytes: 64 << 10, encoding: ChunkEncoding(codec: .zstd, level: 1)),
-    bytesInFlight: Int = 64 << 20
-  ) {
-    self.settings = settings
-    self.bytesInFlight = bytesInFlight
-  }
-}

@@ -6,6 +6,7 @@ public struct FlightWindow: Sendable {
   private struct Sent {
     var ordinal: Ordinal
     var total: UInt64
+    var time: Duration
   }
 
   /// For each chunk: the last operation that ended by then, and the bytes by then.
@@ -26,19 +27,30 @@ public struct FlightWindow: Sendable {
     bytesInFlight + bytes <= max(SyncLimits.leastCredit, min(credit, limit))
   }
 
-  /// - Parameter lastOrdinal: `ChunkWriter.lastOrdinalTaken` after that chunk.
-  public mutating func sent(_ bytes: Int, lastOrdinal: Ordinal) {
+  /// - Parameters:
+  ///   - lastOrdinal: `ChunkWriter.lastOrdinalTaken` after that chunk.
+  ///   - now: since any moment.
+  public mutating func sent(_ bytes: Int, lastOrdinal: Ordinal, now: Duration = .zero) {
     totalSent += UInt64(bytes)
     if let last = sent.last, last.ordinal == lastOrdinal { return }
     // The bytes up to the operation's end: what the chunk holds of the next one counts as in flight
     // until that is acknowledged, except for one chunk, which is the precision of this window.
-    sent.append(Sent(ordinal: lastOrdinal, total: totalSent))
+    sent.append(Sent(ordinal: lastOrdinal, total: totalSent, time: now))
   }
 
-  public mutating func acknowledged(through ordinal: Ordinal) {
+  /// - Returns: the bytes that this acknowledges, and how long ago the last of them were sent; no time where it
+  ///   acknowledges nothing new.
+  @discardableResult
+  public mutating func acknowledged(
+    through ordinal: Ordinal, now: Duration = .zero
+  ) -> (bytes: Int, delay: Duration?) {
+    let before = totalAcknowledged
+    var delay: Duration?
     while let first = sent.first, first.ordinal <= ordinal {
       totalAcknowledged = first.total
+      delay = now - first.time
       sent.removeFirst()
     }
+    return (Int(totalAcknowledged - before), delay)
   }
 }

@@ -10,6 +10,7 @@ extension SyncMessage {
     case .ack: "an ack"
     case .sealResult: "a seal result"
     case .hint: "a hint"
+    case .report: "a report"
     case .chunk: "a chunk"
     }
   }

@@ -8,6 +8,7 @@ public enum SyncMessage: Hashable, Sendable {
   case ack(Ack)
   case sealResult(SealResult)
   case hint(AdaptationHint)
+  case report(AdaptationReport)
   case chunk(Chunk)
 }
 
@@ -157,16 +158,4 @@ public struct SealResult: Hashable, Sendable {
     self.salt = salt
     self.conflicts = conflicts
   }
-}
-
-/// Receiver to sender: what it sees of the transfer. Zero where it cannot say.
-public struct AdaptationHint: Hashable, Sendable {
-  public var decodeBytesPerSecond: UInt64 = 0
-  public var applyBytesPerSecond: UInt64 = 0
-  /// As `Hello.credit`, from here on.
-  public var credit: UInt64 = 0
-  public var chunkMinimum: UInt32 = 0
-  public var chunkMaximum: UInt32 = 0
-
-  public init() {}
 }

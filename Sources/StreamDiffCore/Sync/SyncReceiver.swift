@@ -76,6 +76,7 @@ public struct SyncReceiver: Sendable {
       guard peer?.root != nil else { throw .violation("a sender without a root compares") }
       return try answers.answer(expand)
     case (.chunk(let chunk), .open): return try receive(chunk)
+    case (.report, _): return []
     default: throw .violation("the sender sent \(message.name) out of turn")
     }
   }

@@ -27,11 +27,12 @@ public struct ServerStatus: Sendable {
     public let isSending: Bool
     public let bytesSent: UInt64
     public let bytesReceived: UInt64
-    public let chunk: UInt32
-    public let codec: String
-    public let level: Int32
+    /// Plain bytes sent and not acknowledged, where this server sends.
     public let inFlight: UInt64
-    public let reason: String
+    /// How the sender sends; `nil` where it has not said.
+    public let report: AdaptationReport?
+    /// Since the server started.
+    public let number: UInt64
   }
 
   public let nodeID: UInt64
@@ -71,8 +72,7 @@ public struct ServerStatus: Sendable {
     sessions = answer.sessions.map {
       Session(
         peer: $0.peer, keyspace: $0.keyspace, isSending: $0.isSending, bytesSent: $0.bytesSent,
-        bytesReceived: $0.bytesReceived, chunk: $0.chunk, codec: $0.codec, level: $0.level,
-        inFlight: $0.inFlight, reason: $0.reason)
+        bytesReceived: $0.bytesReceived, inFlight: $0.inFlight, report: $0.report, number: $0.number)
     }
     counters = answer.counters.map { ($0.name, $0.value) }
   }

@@ -4,8 +4,9 @@ public import StreamDiffWire
 /// The client's end of a call. A call that is let go before its end is cancelled.
 public final class ClientStream: Sendable {
   private let pipe: CallPipe
+  public let link: ConnectionLink
 
-  init(pipe: CallPipe) { self.pipe = pipe }
+  init(pipe: CallPipe, link: ConnectionLink) { (self.pipe, self.link) = (pipe, link) }
 
   deinit { pipe.end(.cancel) }
 

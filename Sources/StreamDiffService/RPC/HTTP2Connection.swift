@@ -253,7 +253,10 @@ class HTTP2Connection: ChannelInboundHandler {
   func channelInactive(context: ChannelHandlerContext) { ended() }
 
   /// The channel is connected. Called once.
-  func opened() { pump() }
+  func opened() {
+    limitUnsent()
+    pump()
+  }
 
   private func ended() {
     guard phase != .closed else { return }

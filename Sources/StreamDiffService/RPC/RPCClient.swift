@@ -89,7 +89,8 @@ public final class RPCClient: Sendable {
       path: path, authority: authority, scheme: "http", timeout: timeout, metadata: metadata)
     let deadline = timeout.map { NIODeadline.now() + TimeAmount($0) }
     mailbox.post { [connection] in connection.value.start(pipe, head, deadline) }
-    return ClientStream(pipe: pipe)
+    return ClientStream(
+      pipe: pipe, link: ConnectionLink(mailbox: mailbox) { [connection] in connection.value })
   }
 
   /// One message out, one in.

@@ -230,7 +230,8 @@ final class ServerConnection: HTTP2Connection {
       mailbox.post { bound.value.visit(pipe, id) }
     }
     let stream = ServerStream(
-      path: head.path, metadata: head.metadata, deadline: deadline, peer: peer, pipe: pipe)
+      path: head.path, metadata: head.metadata, deadline: deadline, peer: peer,
+      link: ConnectionLink(mailbox: mailbox) { [bound] in bound.value }, pipe: pipe)
     let ticket = shared.open.enter("\(head.path) of \(peer)")
     let task = Task(executorPreference: executor) { [shared] in
       defer { shared.open.leave(ticket) }

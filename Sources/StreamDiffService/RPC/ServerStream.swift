@@ -9,14 +9,19 @@ public final class ServerStream: Sendable {
   public let deadline: NIODeadline?
   /// The client's address.
   public let peer: String
+  public let link: ConnectionLink
   private let pipe: CallPipe
   private let trailers = Mutex(Metadata())
 
-  init(path: String, metadata: Metadata, deadline: NIODeadline?, peer: String, pipe: CallPipe) {
+  init(
+    path: String, metadata: Metadata, deadline: NIODeadline?, peer: String, link: ConnectionLink,
+    pipe: CallPipe
+  ) {
     self.path = path
     self.metadata = metadata
     self.deadline = deadline
     self.peer = peer
+    self.link = link
     self.pipe = pipe
   }
 

@@ -89,6 +89,7 @@ final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable 
       meter.plainBytes.add(Int(chunk.header.plainLength))
       meter.payloadBytes.add(chunk.payload.count)
     }
+    if case .report(let report) = message { meter.update(report: report) }
     try await perform(actions)
   }
 

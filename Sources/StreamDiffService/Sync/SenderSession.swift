@@ -36,7 +36,7 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
   /// Turns work into batches.
   private let feed: @Sendable (SenderSession) async throws -> Void
   private let batches: Handoff<SendBatch>
-  private let controller = TransferController()
+  private let adaptation: SenderAdaptation
   private let state: Mutex<State>
   private let control: AsyncStream<Control>
   private let controlInput: AsyncStream<Control>.Continuation
@@ -86,6 +86,7 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
     configuration.acknowledged = options.course.acknowledged
     (self.transport, self.options, self.pool, self.batches) = (transport, options, pool, batches)
     (self.answer, self.feed) = (answer, feed)
+    adaptation = SenderAdaptation(options.tuning, meter: options.meter, trace: options.trace)
     state = Mutex(State(machine: SyncSender(configuration)))
     (control, controlInput) = AsyncStream.makeStream()
     (work, workInput) = AsyncStream.makeStream()
@@ -110,6 +111,9 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
         return false
       }
       group.addTask {
+        // Looks and decides as long as anything is sent.
+        let adapting = Task { try await self.adapt() }
+        defer { adapting.cancel() }
         try await self.sendBatches()
         return false
       }
@@ -161,10 +165,12 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
           options.course.acknowledged(through: hello.lastOrdinal)
         }
         if state.machine.bringsUncompared { workInput.yield(.bring(from: state.machine.firstOrdinal)) }
-      case .hint(let hint) where hint.credit > 0:
-        state.flight.credit = Int(clamping: hint.credit)
+      case .hint(let hint):
+        if hint.credit > 0 { state.flight.credit = Int(clamping: hint.credit) }
+        adaptation.receive(hint)
       case .ack(let ack):
-        state.flight.acknowledged(through: ack.ordinal)
+        let (bytes, delay) = state.flight.acknowledged(through: ack.ordinal, now: adaptation.now)
+        adaptation.acknowledged(bytes, delay: delay, inFlight: state.flight.bytesInFlight)
         options.course.acknowledged(through: ack.ordinal)
         options.meter.update(bytesInFlight: state.flight.bytesInFlight)
         options.meter.conflicts.raise(to: ack.conflicts)
@@ -241,8 +247,19 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
 
   // MARK: Chunks out
 
+  private func adapt() async throws {
+    try await adaptation.run(transport.link) { [weak self] levels in
+      self?.probe(levels)
+    } decided: { report in
+      if let report { controlInput.yield(.send(.report(report))) }
+      step { _ in [] }
+    }
+  }
+
+  private func probe(_ levels: [Int32]) {}
+
   private func sendBatches() async throws {
-    var batch = await batches.take()
+    var batch = await nextBatch()
     if batch == nil { return }
     var writer = try ChunkWriter(
       firstOrdinal: state.withLock { $0.machine.firstOrdinal }, lastSequence: options.course.lastSequence)
@@ -253,25 +270,52 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
         try writer.append(operations)
         options.meter.operations.add(operations.count)
         if taken > 0 { step { $0.machine.operationsTaken(taken) } }
-        while let chunk = try writer.nextChunk(settings: controller.settings) {
+        while let chunk = try nextChunk(&writer) {
           try await send(chunk, lastOrdinal: writer.lastOrdinalTaken)
         }
       case .seal:
-        while let chunk = try writer.nextChunk(settings: controller.settings, ending: true) {
+        while let chunk = try nextChunk(&writer, ending: true) {
           try await send(chunk, lastOrdinal: writer.lastOrdinalTaken)
           if chunk.isLast { break }
         }
       }
-      batch = await batches.take()
+      batch = await nextBatch()
     }
+  }
+
+  private func nextBatch() async -> SendBatch? {
+    await adaptation.wait(for: .source) { await batches.take() }
+  }
+
+  private func nextChunk(_ writer: inout ChunkWriter, ending: Bool = false) throws -> Chunk? {
+    let settings = adaptation.decision.settings
+    let start = ContinuousClock.now
+    let rtt = options.meter.report?.rtt ?? .zero
+    guard
+      let chunk = try writer.nextChunk(
+        settings: settings, ending: ending, rttMilliseconds: UInt32(clamping: rtt.nanoseconds / 1_000_000))
+    else { return nil }
+    adaptation.encoded(chunk, as: settings.encoding, in: start.duration(to: .now))
+    return chunk
   }
 
   private func send(_ chunk: Chunk, lastOrdinal: Ordinal) async throws {
     let bytes = Int(chunk.header.plainLength)
-    while !state.withLock({ Self.takeCredit(bytes, lastOrdinal, controller, &$0) }) {
+    if !takeCredit(bytes, lastOrdinal) {
+      try await adaptation.wait(for: .credit) { try await waitForCredit(bytes, lastOrdinal) }
+    }
+    options.meter.plainBytes.add(bytes)
+    options.meter.payloadBytes.add(chunk.payload.count)
+    options.course.sent(chunk.sequence)
+    try await adaptation.wait(for: .room) { try await transport.send(.chunk(chunk)) }
+  }
+
+  private func waitForCredit(_ bytes: Int, _ lastOrdinal: Ordinal) async throws {
+    while !takeCredit(bytes, lastOrdinal) {
       await withCheckedContinuation { continuation in
+        let limit = adaptation.decision.bytesInFlight
         let isFree = state.withLock { state in
-          if state.isOver || state.flight.allows(bytes, limit: controller.bytesInFlight) { return true }
+          if state.isOver || state.flight.allows(bytes, limit: limit) { return true }
           state.waiter = continuation
           return false
         }
@@ -279,18 +323,15 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
       }
       if state.withLock({ $0.isOver }) { throw CancellationError() }
     }
-    options.meter.plainBytes.add(bytes)
-    options.meter.payloadBytes.add(chunk.payload.count)
-    options.course.sent(chunk.sequence)
-    try await transport.send(.chunk(chunk))
   }
 
-  private static func takeCredit(
-    _ bytes: Int, _ lastOrdinal: Ordinal, _ controller: TransferController, _ state: inout State
-  ) -> Bool {
-    guard state.flight.allows(bytes, limit: controller.bytesInFlight) else { return false }
-    state.flight.sent(bytes, lastOrdinal: lastOrdinal)
-    return true
+  private func takeCredit(_ bytes: Int, _ lastOrdinal: Ordinal) -> Bool {
+    let (limit, now) = (adaptation.decision.bytesInFlight, adaptation.now)
+    return state.withLock { state in
+      guard state.flight.allows(bytes, limit: limit) else { return false }
+      state.flight.sent(bytes, lastOrdinal: lastOrdinal, now: now)
+      return true
+    }
   }
 
   /// Lets everybody go who waits here.

@@ -1,3 +1,4 @@
+public import StreamDiffCore
 import Synchronization
 
 /// What a session has done so far, counted where it happens and read from anywhere.
@@ -29,5 +30,11 @@ public final class SyncMeter: Sendable {
 
   /// Plain bytes sent and not acknowledged.
   public var bytesInFlight: Int { flight.load(ordering: .relaxed) }
+  private let current = Mutex<AdaptationReport?>(nil)
+
+  /// How the sender sends; `nil` before it says so.
+  public var report: AdaptationReport? { current.withLock { $0 } }
+  func update(report: AdaptationReport) { current.withLock { $0 = report } }
+
   func update(bytesInFlight: Int) { flight.store(bytesInFlight, ordering: .relaxed) }
 }

@@ -73,22 +73,15 @@ public final class SyncRegistry: Sendable {
   /// In the order they were opened.
   var statuses: [StatusResponse.SessionStatus] {
     let sessions = state.withLock { $0.sessions }
-    let settings = TransferController().settings
-    return sessions.sorted { $0.key < $1.key }.map { _, session in
+    return sessions.sorted { $0.key < $1.key }.map { number, session in
       var status = StatusResponse.SessionStatus()
       status.peer = session.peer
       status.keyspace = session.keyspace.description
       status.isSending = session.isSending
       let bytes = session.meter.payloadBytes.value
-      if session.isSending {
-        status.bytesSent = bytes
-        status.chunk = UInt32(settings.bytes)
-        status.codec = "\(settings.encoding.codec)"
-        status.level = settings.encoding.level
-        status.reason = "fixed"
-      } else {
-        status.bytesReceived = bytes
-      }
+      if session.isSending { status.bytesSent = bytes } else { status.bytesReceived = bytes }
+      status.number = number
+      status.report = session.meter.report
       status.inFlight = UInt64(session.meter.bytesInFlight)
       return status
     }

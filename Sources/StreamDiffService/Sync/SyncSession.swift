@@ -43,6 +43,10 @@ public struct SyncOptions: Sendable {
   public var onPlan: (@Sendable (_ round: Int, _ operations: [PlannedOperation]) -> Void)?
   /// Sender: the receiver's log index at which a round compares. What it plans replaces what was there then.
   public var onCompare: (@Sendable (LogIndex) -> Void)?
+  /// How it adapts; the same over all its connections.
+  public var tuning = SessionTuning()
+  /// Sender: where every decision is written.
+  public var trace: AdaptationTrace?
   /// Counted into as the session goes on: read it for progress.
   public var meter = SyncMeter()
 

@@ -15,6 +15,9 @@ public protocol SyncTransport: Sendable {
   /// - Returns: whether the peer's end is still to be received: a client waits for its status, while a
   ///   server's call ends by returning.
   func finish() async throws -> Bool
+
+  /// The connection below; `nil` where there is none.
+  var link: ConnectionLink? { get }
 }
 
 /// The server's end of a `Sync` call.
@@ -39,6 +42,8 @@ struct ServerSyncTransport: SyncTransport {
   }
 
   func finish() async throws -> Bool { false }
+
+  var link: ConnectionLink? { stream.link }
 }
 
 /// The client's end of a `Sync` call.
@@ -61,6 +66,8 @@ public struct ClientSyncTransport: SyncTransport {
     stream.halfClose()
     return true
   }
+
+  public var link: ConnectionLink? { stream.link }
 }
 
 extension SyncMessage {

@@ -73,14 +73,12 @@ public struct StatusResponse: WireMessage {
     public var isSending = false
     public var bytesSent: UInt64 = 0
     public var bytesReceived: UInt64 = 0
-    /// Bytes of the chunks it cuts.
-    public var chunk: UInt32 = 0
-    public var codec = ""
-    public var level: Int32 = 0
-    /// Bytes.
+    /// Plain bytes sent and not acknowledged.
     public var inFlight: UInt64 = 0
-    /// Why the settings are as they are, in a line.
-    public var reason = ""
+    /// How the sender sends; `nil` while a receiver has had no report of it.
+    public var report: AdaptationReport?
+    /// Of the session, since the server started.
+    public var number: UInt64 = 0
     public init() {}
   }
 
@@ -197,11 +195,22 @@ extension StatusResponse.SessionStatus {
     isSending = message.sending != 0
     bytesSent = message.bytes_sent
     bytesReceived = message.bytes_received
-    chunk = message.chunk
-    codec = try ProtoCoding.string(message.codec, "codec")
-    level = message.level
     inFlight = message.in_flight
-    reason = try ProtoCoding.string(message.reason, "reason")
+    number = message.number
+    guard message.chunk > 0 else { return }
+    var report = AdaptationReport()
+    report.chunk = message.chunk
+    let isPlain = try ProtoCoding.string(message.codec, "codec") == "none"
+    report.encoding = isPlain ? .plain : ChunkEncoding(codec: .zstd, level: message.level)
+    report.bytesInFlight = message.in_flight_max
+    report.rtt = .microseconds(Int64(clamping: message.rtt_us))
+    report.minRTT = .microseconds(Int64(clamping: message.min_rtt_us))
+    report.loss = min(1, Double(message.loss_ppm) / 1e6)
+    (report.wireRate, report.plainRate) = (message.wire_rate, message.plain_rate)
+    report.policy = try ProtoCoding.string(message.policy, "policy")
+    report.congestion = try ProtoCoding.string(message.congestion, "congestion")
+    report.reason = try ProtoCoding.string(message.reason, "reason")
+    self.report = report
   }
 
   fileprivate func fill(_ message: inout Streamdiff__V1__SessionStatus, _ arena: inout MessageArena) {
@@ -210,10 +219,19 @@ extension StatusResponse.SessionStatus {
     message.sending = isSending ? 1 : 0
     message.bytes_sent = bytesSent
     message.bytes_received = bytesReceived
-    message.chunk = chunk
-    message.codec = arena.string(codec)
-    message.level = level
     message.in_flight = inFlight
-    message.reason = arena.string(reason)
+    message.number = number
+    guard let report else { return }
+    message.chunk = report.chunk
+    message.codec = arena.string("\(report.encoding.codec)")
+    message.level = report.encoding.level
+    message.in_flight_max = report.bytesInFlight
+    message.rtt_us = report.rtt.microseconds
+    message.min_rtt_us = report.minRTT.microseconds
+    message.loss_ppm = report.lossPerMillion
+    (message.wire_rate, message.plain_rate) = (report.wireRate, report.plainRate)
+    message.policy = arena.string(report.policy)
+    message.congestion = arena.string(report.congestion)
+    message.reason = arena.string(report.reason)
   }
 }

@@ -163,22 +163,3 @@ extension SealResult {
     message.conflicts = conflicts
   }
 }
-
-extension AdaptationHint {
-  init(_ message: Streamdiff__V1__AdaptationHint) {
-    self.init()
-    decodeBytesPerSecond = message.decode_bytes_per_second
-    applyBytesPerSecond = message.apply_bytes_per_second
-    credit = message.credit
-    chunkMinimum = message.chunk_min
-    chunkMaximum = message.chunk_max
-  }
-
-  func fill(_ message: inout Streamdiff__V1__AdaptationHint) {
-    message.decode_bytes_per_second = decodeBytesPerSecond
-    message.apply_bytes_per_second = applyBytesPerSecond
-    message.credit = credit
-    message.chunk_min = chunkMinimum
-    message.chunk_max = chunkMaximum
-  }
-}

@@ -32,7 +32,9 @@ extension SyncMessage: WireMessage {
       case STREAMDIFF__V1__STREAM_DIFF_REQUEST__CONTROL_ACK: return .ack(try Ack(message.ack.pointee))
       case STREAMDIFF__V1__STREAM_DIFF_REQUEST__CONTROL_SEAL_RESULT:
         return .sealResult(try SealResult(message.seal_result.pointee))
-      default: return .hint(AdaptationHint(message.hint.pointee))
+      case STREAMDIFF__V1__STREAM_DIFF_REQUEST__CONTROL_REPORT:
+        return .report(try AdaptationReport(message.report.pointee))
+      default: return .hint(try AdaptationHint(message.hint.pointee))
       }
     }
   }
@@ -81,9 +83,10 @@ extension SyncMessage: WireMessage {
       message.seal_result = arena.message(streamdiff__v1__seal_result__init) { result.fill(&$0, &$1) }
     case .hint(let hint):
       message.control_case = STREAMDIFF__V1__STREAM_DIFF_REQUEST__CONTROL_HINT
-      message.hint = arena.message(streamdiff__v1__adaptation_hint__init) { message, _ in
-        hint.fill(&message)
-      }
+      message.hint = arena.message(streamdiff__v1__adaptation_hint__init) { hint.fill(&$0, &$1) }
+    case .report(let report):
+      message.control_case = STREAMDIFF__V1__STREAM_DIFF_REQUEST__CONTROL_REPORT
+      message.report = arena.message(streamdiff__v1__adaptation_report__init) { report.fill(&$0, &$1) }
     case .chunk: preconditionFailure("a chunk is no control message")
     }
   }

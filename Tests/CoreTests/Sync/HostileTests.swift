@@ -304,6 +304,9 @@ private struct Tamperer {
     case .hint(var hint):
       hint.credit = number()
       return .hint(hint)
+    case .report(var report):
+      report.chunk = UInt32(truncatingIfNeeded: number())
+      return .report(report)
     case .chunk(var chunk):
       if !chunk.payload.isEmpty { chunk.payload[Int(random.next() % UInt64(chunk.payload.count))] ^= 1 }
       if random.next() % 2 == 0 { chunk.header.wireCRC = chunk.computedWireCRC }

@@ -193,7 +193,7 @@ struct SyncTests {
     try writer.append(put: [1], expecting: .any, value: [1])
     try writer.append(deleting: [2], expecting: .any)
     let chunk = try #require(
-      try writer.nextChunk(settings: TransferController().settings, ending: true))
+      try writer.nextChunk(settings: TransferController().decision.settings, ending: true))
     #expect(try receiver.receive(.chunk(chunk)) == [.seal])
     for case .send(let ack) in receiver.applied(through: Ordinal(2), index: LogIndex(9), conflicts: 0) {
       #expect(try sender.receive(ack) == [])

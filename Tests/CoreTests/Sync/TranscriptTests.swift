@@ -124,6 +124,7 @@ private final class Said {
       return "seal result root=\(short(result.root)) entries=\(result.entries) at \(result.index.rawValue)"
         + ", \(result.isEqual ? "equal" : "differs"), conflicts \(result.conflicts)"
     case .hint: return "hint"
+    case .report: return "report"
     case .chunk(let chunk):
       return "chunk \(chunk.sequence): \(chunk.header.plainLength) bytes from operation "
         + "\(chunk.header.firstOrdinal.rawValue)\(chunk.isLast ? ", last" : "")"

@@ -36,7 +36,7 @@ enum MessageSamples {
     status.members = [member]
     var session = StatusResponse.SessionStatus()
     (session.peer, session.keyspace, session.isSending) = ("127.0.0.1:5", "default", true)
-    (session.codec, session.level, session.inFlight, session.reason) = ("zstd", -3, 4, "größer")
+    (session.inFlight, session.number) = (4, 5)
     status.sessions = [session]
     status.counters = [.init("requests", .max)]
     return [StatusRequest(skipRoots: true), status, StatusResponse()]
@@ -62,6 +62,10 @@ enum MessageSamples {
     var hint = AdaptationHint()
     (hint.decodeBytesPerSecond, hint.applyBytesPerSecond, hint.credit) = (1, 2, 3)
     (hint.chunkMinimum, hint.chunkMaximum) = (4, 5)
+    hint.settings = [Setting(name: "level-max", value: "3")]
+    var report = AdaptationReport()
+    (report.chunk, report.encoding, report.bytesInFlight) = (65536, ChunkEncoding(codec: .zstd, level: -3), 7)
+    (report.rtt, report.loss, report.policy, report.reason) = (.milliseconds(20), 0.25, "model", "start")
     let header = ChunkHeader(
       firstOrdinal: Ordinal(77), plainLength: 100_000, codec: .zstd, isNewFrame: true, prefixLength: 512,
       plainCRC: CRC32C(rawValue: 0xdead_beef), wireCRC: CRC32C(rawValue: 1))
@@ -78,7 +82,7 @@ enum MessageSamples {
       .sealResult(
         SealResult(
           index: LogIndex(1), root: digest, entries: 2, bytes: 3, isEqual: true, salt: .max, conflicts: 5)),
-      .hint(hint),
+      .hint(hint), .report(report),
       .chunk(Chunk(header: header, sequence: 300, rttMilliseconds: 20, isLast: true, payload: [1, 2, 3])),
       .chunk(Chunk(header: header, sequence: 1, isLast: false, payload: Array(repeating: 7, count: 200))),
     ]

@@ -169,6 +169,7 @@ extension SyncMessage {
     case .ack: "ack"
     case .sealResult: "seal result"
     case .hint: "hint"
+    case .report: "report"
     case .chunk: "chunk"
     }
   }

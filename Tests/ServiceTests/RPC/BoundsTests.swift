@@ -24,7 +24,7 @@ import Testing
   static let settings = HTTP2Settings()
   /// An output of a session, and the channel's high-water mark below which it is made.
   static let channel = 2 * (128 << 10)
-  static let chunk = TransferController().settings.bytes
+  static let chunk = TransferController().decision.settings.bytes
 
   /// A stream that brings a keyspace of values much smaller than a chunk, and nobody reads.
   static let unreadSession = [

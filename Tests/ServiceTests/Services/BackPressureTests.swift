@@ -26,12 +26,17 @@ import Testing
       let counters = server.replica.counters
       let source = MeteredSource(
         valueBytes: valueBytes, count: 1000, applied: { counters.appliedOperations.value })
-      let options = SyncOptions(keyspace: .default, kind: .plain, session: .random())
+      var options = SyncOptions(keyspace: .default, kind: .plain, session: .random())
+      // One that uses all the credit there is.
+      var settings = AdaptationSettings()
+      settings.policy = .fixed
+      options.tuning = SessionTuning(settings)
+      let session = options
       let isOver = Mutex(false)
       let push = Task {
         defer { isOver.withLock { $0 = true } }
         return try await SyncClient(client, pool: ReadPool(threads: 2, queued: 64)).push(
-          source, options: options)
+          source, options: session)
       }
       // The session is open, which took a record of its own: from here on the disk answers when it is told to.
       while options.meter.plainBytes.value == 0, !isOver.withLock({ $0 }) { await Task.yield() }

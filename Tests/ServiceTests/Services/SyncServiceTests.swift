@@ -220,7 +220,7 @@ import Testing
       var writer = try ChunkWriter()
       try writer.append(put: [1], expecting: .any, value: [2])
       try writer.append(put: [3], expecting: .absent, value: [4])
-      while let chunk = try writer.nextChunk(settings: TransferController().settings, ending: true) {
+      while let chunk = try writer.nextChunk(settings: TransferController().decision.settings, ending: true) {
         try await stream.send(SyncMessage.chunk(chunk).encode())
         if chunk.isLast { break }
       }
@@ -245,7 +245,8 @@ import Testing
         try await stream.send(SyncMessage.hello(hello).encode())
         var writer = try ChunkWriter()
         try writer.append(put: [9], expecting: .any, value: [UInt8](repeating: 5, count: 100))
-        var chunk = try #require(try writer.nextChunk(settings: TransferController().settings, ending: true))
+        var chunk = try #require(
+          try writer.nextChunk(settings: TransferController().decision.settings, ending: true))
         switch place {
         case 0: chunk.payload[chunk.payload.count / 2] ^= 0x10
         case 1: chunk.header.firstOrdinal = Ordinal(chunk.header.firstOrdinal.rawValue ^ 4)

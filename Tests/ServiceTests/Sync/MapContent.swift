@@ -167,6 +167,8 @@ struct MemoryTransport: SyncTransport {
     )
   }
 
+  var link: ConnectionLink? { nil }
+
   func send(_ message: SyncMessage) async throws { outbox.yield(message) }
 
   func receive() async throws -> SyncMessage? {

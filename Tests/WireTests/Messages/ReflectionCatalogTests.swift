@@ -11,7 +11,7 @@ struct ReflectionCatalogTests {
       catalog.services == [
         "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection", "streamdiff.v1.Group", "streamdiff.v1.KeyValue",
-        "streamdiff.v1.StreamDiff",
+        "streamdiff.v1.StreamDiff", "streamdiff.v1.Tuning",
       ])
   }
 

@@ -40,9 +40,9 @@ enum Samples {
     status.members = [member]
     var session = StatusResponse.SessionStatus()
     (session.peer, session.keyspace, session.isSending) = ("127.0.0.1:5", "default", true)
-    (session.bytesSent, session.bytesReceived, session.chunk) = (1, 2, 65536)
-    (session.codec, session.level, session.inFlight, session.reason) = ("zstd", -3, 4, "größer ist besser")
-    status.sessions = [session]
+    (session.bytesSent, session.bytesReceived, session.inFlight, session.number) = (1, 2, 4, 5)
+    session.report = report
+    status.sessions = [session, .init()]
     status.counters = [.init("requests", .max)]
     return status
   }
@@ -73,7 +73,17 @@ enum Samples {
     var hint = AdaptationHint()
     (hint.decodeBytesPerSecond, hint.applyBytesPerSecond, hint.credit) = (1, 2, 3)
     (hint.chunkMinimum, hint.chunkMaximum) = (4, 5)
+    hint.settings = [Setting(name: "level-max", value: "3"), Setting(name: "", value: "")]
     return hint
+  }
+
+  static var report: AdaptationReport {
+    var report = AdaptationReport()
+    (report.chunk, report.encoding, report.bytesInFlight) = (65536, ChunkEncoding(codec: .zstd, level: -3), 7)
+    (report.rtt, report.minRTT, report.loss) = (.milliseconds(20), .microseconds(19_999), 0.25)
+    (report.wireRate, report.plainRate, report.policy) = (8, 9, "model")
+    (report.congestion, report.reason) = ("bbr", "größer ist besser")
+    return report
   }
 
   static func chunk(payload: [UInt8], isLast: Bool = false) -> SyncMessage {
@@ -99,7 +109,7 @@ enum Samples {
     .sealResult(
       SealResult(
         index: LogIndex(1), root: digest, entries: 2, bytes: 3, isEqual: true, salt: .max, conflicts: 5)),
-    .hint(hint), .hint(AdaptationHint()),
+    .hint(hint), .hint(AdaptationHint()), .report(report), .report(AdaptationReport()),
     chunk(payload: []), chunk(payload: [], isLast: true), chunk(payload: [1, 2, 3]),
     chunk(payload: (0..<300_000).map { UInt8(truncatingIfNeeded: $0) }),
   ]

@@ -7,6 +7,102 @@
 #endif
 
 #include "streamdiff/v1/common.pb-c.h"
+void   streamdiff__v1__setting__init
+                     (Streamdiff__V1__Setting         *message)
+{
+  static const Streamdiff__V1__Setting init_value = STREAMDIFF__V1__SETTING__INIT;
+  *message = init_value;
+}
+size_t streamdiff__v1__setting__get_packed_size
+                     (const Streamdiff__V1__Setting *message)
+{
+  assert(message->base.descriptor == &streamdiff__v1__setting__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t streamdiff__v1__setting__pack
+                     (const Streamdiff__V1__Setting *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &streamdiff__v1__setting__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t streamdiff__v1__setting__pack_to_buffer
+                     (const Streamdiff__V1__Setting *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &streamdiff__v1__setting__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Streamdiff__V1__Setting *
+       streamdiff__v1__setting__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Streamdiff__V1__Setting *)
+     protobuf_c_message_unpack (&streamdiff__v1__setting__descriptor,
+                                allocator, len, data);
+}
+void   streamdiff__v1__setting__free_unpacked
+                     (Streamdiff__V1__Setting *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &streamdiff__v1__setting__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+static const ProtobufCFieldDescriptor streamdiff__v1__setting__field_descriptors[2] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__Setting, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "value",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__Setting, value),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned streamdiff__v1__setting__field_indices_by_name[] = {
+  0,   /* field[0] = name */
+  1,   /* field[1] = value */
+};
+static const ProtobufCIntRange streamdiff__v1__setting__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor streamdiff__v1__setting__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "streamdiff.v1.Setting",
+  "Setting",
+  "Streamdiff__V1__Setting",
+  "streamdiff.v1",
+  sizeof(Streamdiff__V1__Setting),
+  2,
+  streamdiff__v1__setting__field_descriptors,
+  streamdiff__v1__setting__field_indices_by_name,
+  1,  streamdiff__v1__setting__number_ranges,
+  (ProtobufCMessageInit) streamdiff__v1__setting__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCEnumValue streamdiff__v1__keyspace_kind__enum_values_by_number[3] =
 {
   { "KIND_UNSPECIFIED", "STREAMDIFF__V1__KEYSPACE_KIND__KIND_UNSPECIFIED", 0 },

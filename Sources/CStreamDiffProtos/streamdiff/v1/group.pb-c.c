@@ -689,7 +689,7 @@ const ProtobufCMessageDescriptor streamdiff__v1__member_status__descriptor =
   (ProtobufCMessageInit) streamdiff__v1__member_status__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor streamdiff__v1__session_status__field_descriptors[10] =
+static const ProtobufCFieldDescriptor streamdiff__v1__session_status__field_descriptors[19] =
 {
   {
     "peer",
@@ -811,23 +811,140 @@ static const ProtobufCFieldDescriptor streamdiff__v1__session_status__field_desc
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "rtt_us",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__SessionStatus, rtt_us),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "min_rtt_us",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__SessionStatus, min_rtt_us),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "loss_ppm",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__SessionStatus, loss_ppm),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "wire_rate",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__SessionStatus, wire_rate),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "plain_rate",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__SessionStatus, plain_rate),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "policy",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__SessionStatus, policy),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "congestion",
+    17,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__SessionStatus, congestion),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "in_flight_max",
+    18,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__SessionStatus, in_flight_max),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "number",
+    19,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__SessionStatus, number),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned streamdiff__v1__session_status__field_indices_by_name[] = {
   4,   /* field[4] = bytes_received */
   3,   /* field[3] = bytes_sent */
   5,   /* field[5] = chunk */
   6,   /* field[6] = codec */
+  16,   /* field[16] = congestion */
   8,   /* field[8] = in_flight */
+  17,   /* field[17] = in_flight_max */
   1,   /* field[1] = keyspace */
   7,   /* field[7] = level */
+  12,   /* field[12] = loss_ppm */
+  11,   /* field[11] = min_rtt_us */
+  18,   /* field[18] = number */
   0,   /* field[0] = peer */
+  14,   /* field[14] = plain_rate */
+  15,   /* field[15] = policy */
   9,   /* field[9] = reason */
+  10,   /* field[10] = rtt_us */
   2,   /* field[2] = sending */
+  13,   /* field[13] = wire_rate */
 };
 static const ProtobufCIntRange streamdiff__v1__session_status__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 10 }
+  { 0, 19 }
 };
 const ProtobufCMessageDescriptor streamdiff__v1__session_status__descriptor =
 {
@@ -837,7 +954,7 @@ const ProtobufCMessageDescriptor streamdiff__v1__session_status__descriptor =
   "Streamdiff__V1__SessionStatus",
   "streamdiff.v1",
   sizeof(Streamdiff__V1__SessionStatus),
-  10,
+  19,
   streamdiff__v1__session_status__field_descriptors,
   streamdiff__v1__session_status__field_indices_by_name,
   1,  streamdiff__v1__session_status__number_ranges,

@@ -457,7 +457,52 @@ void   streamdiff__v1__adaptation_hint__free_unpacked
   assert(message->base.descriptor == &streamdiff__v1__adaptation_hint__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor streamdiff__v1__stream_diff_request__field_descriptors[11] =
+void   streamdiff__v1__adaptation_report__init
+                     (Streamdiff__V1__AdaptationReport         *message)
+{
+  static const Streamdiff__V1__AdaptationReport init_value = STREAMDIFF__V1__ADAPTATION_REPORT__INIT;
+  *message = init_value;
+}
+size_t streamdiff__v1__adaptation_report__get_packed_size
+                     (const Streamdiff__V1__AdaptationReport *message)
+{
+  assert(message->base.descriptor == &streamdiff__v1__adaptation_report__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t streamdiff__v1__adaptation_report__pack
+                     (const Streamdiff__V1__AdaptationReport *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &streamdiff__v1__adaptation_report__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t streamdiff__v1__adaptation_report__pack_to_buffer
+                     (const Streamdiff__V1__AdaptationReport *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &streamdiff__v1__adaptation_report__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Streamdiff__V1__AdaptationReport *
+       streamdiff__v1__adaptation_report__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Streamdiff__V1__AdaptationReport *)
+     protobuf_c_message_unpack (&streamdiff__v1__adaptation_report__descriptor,
+                                allocator, len, data);
+}
+void   streamdiff__v1__adaptation_report__free_unpacked
+                     (Streamdiff__V1__AdaptationReport *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &streamdiff__v1__adaptation_report__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+static const ProtobufCFieldDescriptor streamdiff__v1__stream_diff_request__field_descriptors[12] =
 {
   {
     "diff_patch",
@@ -591,6 +636,18 @@ static const ProtobufCFieldDescriptor streamdiff__v1__stream_diff_request__field
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "report",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Streamdiff__V1__StreamDiffRequest, control_case),
+    offsetof(Streamdiff__V1__StreamDiffRequest, report),
+    &streamdiff__v1__adaptation_report__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned streamdiff__v1__stream_diff_request__field_indices_by_name[] = {
   8,   /* field[8] = ack */
@@ -602,13 +659,14 @@ static const unsigned streamdiff__v1__stream_diff_request__field_indices_by_name
   5,   /* field[5] = hello */
   10,   /* field[10] = hint */
   3,   /* field[3] = is_last_chunk */
+  11,   /* field[11] = report */
   9,   /* field[9] = seal_result */
   1,   /* field[1] = sequence_id */
 };
 static const ProtobufCIntRange streamdiff__v1__stream_diff_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 11 }
+  { 0, 12 }
 };
 const ProtobufCMessageDescriptor streamdiff__v1__stream_diff_request__descriptor =
 {
@@ -618,14 +676,14 @@ const ProtobufCMessageDescriptor streamdiff__v1__stream_diff_request__descriptor
   "Streamdiff__V1__StreamDiffRequest",
   "streamdiff.v1",
   sizeof(Streamdiff__V1__StreamDiffRequest),
-  11,
+  12,
   streamdiff__v1__stream_diff_request__field_descriptors,
   streamdiff__v1__stream_diff_request__field_indices_by_name,
   1,  streamdiff__v1__stream_diff_request__number_ranges,
   (ProtobufCMessageInit) streamdiff__v1__stream_diff_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor streamdiff__v1__stream_diff_response__field_descriptors[11] =
+static const ProtobufCFieldDescriptor streamdiff__v1__stream_diff_response__field_descriptors[12] =
 {
   {
     "diff_patch",
@@ -759,6 +817,18 @@ static const ProtobufCFieldDescriptor streamdiff__v1__stream_diff_response__fiel
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "report",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Streamdiff__V1__StreamDiffResponse, control_case),
+    offsetof(Streamdiff__V1__StreamDiffResponse, report),
+    &streamdiff__v1__adaptation_report__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned streamdiff__v1__stream_diff_response__field_indices_by_name[] = {
   8,   /* field[8] = ack */
@@ -770,13 +840,14 @@ static const unsigned streamdiff__v1__stream_diff_response__field_indices_by_nam
   5,   /* field[5] = hello */
   10,   /* field[10] = hint */
   3,   /* field[3] = is_last_chunk */
+  11,   /* field[11] = report */
   9,   /* field[9] = seal_result */
   1,   /* field[1] = sequence_id */
 };
 static const ProtobufCIntRange streamdiff__v1__stream_diff_response__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 11 }
+  { 0, 12 }
 };
 const ProtobufCMessageDescriptor streamdiff__v1__stream_diff_response__descriptor =
 {
@@ -786,7 +857,7 @@ const ProtobufCMessageDescriptor streamdiff__v1__stream_diff_response__descripto
   "Streamdiff__V1__StreamDiffResponse",
   "streamdiff.v1",
   sizeof(Streamdiff__V1__StreamDiffResponse),
-  11,
+  12,
   streamdiff__v1__stream_diff_response__field_descriptors,
   streamdiff__v1__stream_diff_response__field_indices_by_name,
   1,  streamdiff__v1__stream_diff_response__number_ranges,
@@ -1570,7 +1641,7 @@ const ProtobufCMessageDescriptor streamdiff__v1__seal_result__descriptor =
   (ProtobufCMessageInit) streamdiff__v1__seal_result__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor streamdiff__v1__adaptation_hint__field_descriptors[5] =
+static const ProtobufCFieldDescriptor streamdiff__v1__adaptation_hint__field_descriptors[6] =
 {
   {
     "decode_bytes_per_second",
@@ -1632,6 +1703,18 @@ static const ProtobufCFieldDescriptor streamdiff__v1__adaptation_hint__field_des
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "settings",
+    6,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Streamdiff__V1__AdaptationHint, n_settings),
+    offsetof(Streamdiff__V1__AdaptationHint, settings),
+    &streamdiff__v1__setting__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned streamdiff__v1__adaptation_hint__field_indices_by_name[] = {
   1,   /* field[1] = apply_bytes_per_second */
@@ -1639,11 +1722,12 @@ static const unsigned streamdiff__v1__adaptation_hint__field_indices_by_name[] =
   3,   /* field[3] = chunk_min */
   2,   /* field[2] = credit */
   0,   /* field[0] = decode_bytes_per_second */
+  5,   /* field[5] = settings */
 };
 static const ProtobufCIntRange streamdiff__v1__adaptation_hint__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor streamdiff__v1__adaptation_hint__descriptor =
 {
@@ -1653,11 +1737,192 @@ const ProtobufCMessageDescriptor streamdiff__v1__adaptation_hint__descriptor =
   "Streamdiff__V1__AdaptationHint",
   "streamdiff.v1",
   sizeof(Streamdiff__V1__AdaptationHint),
-  5,
+  6,
   streamdiff__v1__adaptation_hint__field_descriptors,
   streamdiff__v1__adaptation_hint__field_indices_by_name,
   1,  streamdiff__v1__adaptation_hint__number_ranges,
   (ProtobufCMessageInit) streamdiff__v1__adaptation_hint__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor streamdiff__v1__adaptation_report__field_descriptors[12] =
+{
+  {
+    "chunk",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__AdaptationReport, chunk),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "codec",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__AdaptationReport, codec),
+    &streamdiff__v1__codec__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "level",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_SINT32,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__AdaptationReport, level),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "in_flight",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__AdaptationReport, in_flight),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "rtt_us",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__AdaptationReport, rtt_us),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "min_rtt_us",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__AdaptationReport, min_rtt_us),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "loss_ppm",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__AdaptationReport, loss_ppm),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "wire_rate",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__AdaptationReport, wire_rate),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "plain_rate",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__AdaptationReport, plain_rate),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "policy",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__AdaptationReport, policy),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "congestion",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__AdaptationReport, congestion),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__AdaptationReport, reason),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned streamdiff__v1__adaptation_report__field_indices_by_name[] = {
+  0,   /* field[0] = chunk */
+  1,   /* field[1] = codec */
+  10,   /* field[10] = congestion */
+  3,   /* field[3] = in_flight */
+  2,   /* field[2] = level */
+  6,   /* field[6] = loss_ppm */
+  5,   /* field[5] = min_rtt_us */
+  8,   /* field[8] = plain_rate */
+  9,   /* field[9] = policy */
+  11,   /* field[11] = reason */
+  4,   /* field[4] = rtt_us */
+  7,   /* field[7] = wire_rate */
+};
+static const ProtobufCIntRange streamdiff__v1__adaptation_report__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 12 }
+};
+const ProtobufCMessageDescriptor streamdiff__v1__adaptation_report__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "streamdiff.v1.AdaptationReport",
+  "AdaptationReport",
+  "Streamdiff__V1__AdaptationReport",
+  "streamdiff.v1",
+  sizeof(Streamdiff__V1__AdaptationReport),
+  12,
+  streamdiff__v1__adaptation_report__field_descriptors,
+  streamdiff__v1__adaptation_report__field_indices_by_name,
+  1,  streamdiff__v1__adaptation_report__number_ranges,
+  (ProtobufCMessageInit) streamdiff__v1__adaptation_report__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCEnumValue streamdiff__v1__codec__enum_values_by_number[2] =

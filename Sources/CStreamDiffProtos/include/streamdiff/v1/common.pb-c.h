@@ -15,6 +15,7 @@ PROTOBUF_C__BEGIN_DECLS
 #endif
 
 
+typedef struct Streamdiff__V1__Setting Streamdiff__V1__Setting;
 
 
 /* --- enums --- */
@@ -37,8 +38,45 @@ typedef enum _Streamdiff__V1__KeyspaceKind {
 
 /* --- messages --- */
 
+/*
+ * A tunable of the adaptive controller and its value, as the command line writes both: `chunk-max`, `64KiB`.
+ * (`Tunable.swift` lists names, values and ranges.)
+ */
+struct  Streamdiff__V1__Setting
+{
+  ProtobufCMessage base;
+  char *name;
+  char *value;
+};
+#define STREAMDIFF__V1__SETTING__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&streamdiff__v1__setting__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+
+
+/* Streamdiff__V1__Setting methods */
+void   streamdiff__v1__setting__init
+                     (Streamdiff__V1__Setting         *message);
+size_t streamdiff__v1__setting__get_packed_size
+                     (const Streamdiff__V1__Setting   *message);
+size_t streamdiff__v1__setting__pack
+                     (const Streamdiff__V1__Setting   *message,
+                      uint8_t             *out);
+size_t streamdiff__v1__setting__pack_to_buffer
+                     (const Streamdiff__V1__Setting   *message,
+                      ProtobufCBuffer     *buffer);
+Streamdiff__V1__Setting *
+       streamdiff__v1__setting__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   streamdiff__v1__setting__free_unpacked
+                     (Streamdiff__V1__Setting *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
+typedef void (*Streamdiff__V1__Setting_Closure)
+                 (const Streamdiff__V1__Setting *message,
+                  void *closure_data);
 
 /* --- services --- */
 
@@ -46,6 +84,7 @@ typedef enum _Streamdiff__V1__KeyspaceKind {
 /* --- descriptors --- */
 
 extern const ProtobufCEnumDescriptor    streamdiff__v1__keyspace_kind__descriptor;
+extern const ProtobufCMessageDescriptor streamdiff__v1__setting__descriptor;
 
 PROTOBUF_C__END_DECLS
 

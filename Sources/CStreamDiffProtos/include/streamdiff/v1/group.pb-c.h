@@ -125,15 +125,37 @@ struct  Streamdiff__V1__SessionStatus
   protobuf_c_boolean sending;
   uint64_t bytes_sent;
   uint64_t bytes_received;
+  /*
+   * How the sender sends: the same as in AdaptationReport. A receiver has it from its peer's reports; all are 0
+   * and empty where the peer makes none.
+   */
   uint32_t chunk;
   char *codec;
   int32_t level;
+  /*
+   * plain bytes sent and not acknowledged
+   */
   uint64_t in_flight;
   char *reason;
+  uint64_t rtt_us;
+  uint64_t min_rtt_us;
+  uint32_t loss_ppm;
+  uint64_t wire_rate;
+  uint64_t plain_rate;
+  char *policy;
+  char *congestion;
+  /*
+   * plain bytes that may be unacknowledged
+   */
+  uint64_t in_flight_max;
+  /*
+   * of the session, since the server started
+   */
+  uint64_t number;
 };
 #define STREAMDIFF__V1__SESSION_STATUS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&streamdiff__v1__session_status__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0 }
 
 
 struct  Streamdiff__V1__Counter

@@ -26,6 +26,7 @@ typedef struct Streamdiff__V1__KeyDigest Streamdiff__V1__KeyDigest;
 typedef struct Streamdiff__V1__Ack Streamdiff__V1__Ack;
 typedef struct Streamdiff__V1__SealResult Streamdiff__V1__SealResult;
 typedef struct Streamdiff__V1__AdaptationHint Streamdiff__V1__AdaptationHint;
+typedef struct Streamdiff__V1__AdaptationReport Streamdiff__V1__AdaptationReport;
 
 
 /* --- enums --- */
@@ -75,7 +76,8 @@ typedef enum {
   STREAMDIFF__V1__STREAM_DIFF_REQUEST__CONTROL_FRONTIER = 8,
   STREAMDIFF__V1__STREAM_DIFF_REQUEST__CONTROL_ACK = 9,
   STREAMDIFF__V1__STREAM_DIFF_REQUEST__CONTROL_SEAL_RESULT = 10,
-  STREAMDIFF__V1__STREAM_DIFF_REQUEST__CONTROL_HINT = 11
+  STREAMDIFF__V1__STREAM_DIFF_REQUEST__CONTROL_HINT = 11,
+  STREAMDIFF__V1__STREAM_DIFF_REQUEST__CONTROL_REPORT = 12
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(STREAMDIFF__V1__STREAM_DIFF_REQUEST__CONTROL__CASE)
 } Streamdiff__V1__StreamDiffRequest__ControlCase;
 
@@ -114,6 +116,7 @@ struct  Streamdiff__V1__StreamDiffRequest
     Streamdiff__V1__Ack *ack;
     Streamdiff__V1__SealResult *seal_result;
     Streamdiff__V1__AdaptationHint *hint;
+    Streamdiff__V1__AdaptationReport *report;
   };
 };
 #define STREAMDIFF__V1__STREAM_DIFF_REQUEST__INIT \
@@ -128,7 +131,8 @@ typedef enum {
   STREAMDIFF__V1__STREAM_DIFF_RESPONSE__CONTROL_FRONTIER = 8,
   STREAMDIFF__V1__STREAM_DIFF_RESPONSE__CONTROL_ACK = 9,
   STREAMDIFF__V1__STREAM_DIFF_RESPONSE__CONTROL_SEAL_RESULT = 10,
-  STREAMDIFF__V1__STREAM_DIFF_RESPONSE__CONTROL_HINT = 11
+  STREAMDIFF__V1__STREAM_DIFF_RESPONSE__CONTROL_HINT = 11,
+  STREAMDIFF__V1__STREAM_DIFF_RESPONSE__CONTROL_REPORT = 12
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(STREAMDIFF__V1__STREAM_DIFF_RESPONSE__CONTROL__CASE)
 } Streamdiff__V1__StreamDiffResponse__ControlCase;
 
@@ -151,6 +155,7 @@ struct  Streamdiff__V1__StreamDiffResponse
     Streamdiff__V1__Ack *ack;
     Streamdiff__V1__SealResult *seal_result;
     Streamdiff__V1__AdaptationHint *hint;
+    Streamdiff__V1__AdaptationReport *report;
   };
 };
 #define STREAMDIFF__V1__STREAM_DIFF_RESPONSE__INIT \
@@ -393,23 +398,90 @@ struct  Streamdiff__V1__SealResult
 
 
 /*
- * Receiver to sender: what it sees of the transfer. The sender decides, within the receiver's limits.
+ * Receiver to sender, at any time: what it sees of the transfer and wants of it. Zero and empty say nothing. The
+ * sender decides, within the receiver's limits. A hint takes the place of the one before.
  */
 struct  Streamdiff__V1__AdaptationHint
 {
   ProtobufCMessage base;
+  /*
+   * plain bytes
+   */
   uint64_t decode_bytes_per_second;
+  /*
+   * plain bytes
+   */
   uint64_t apply_bytes_per_second;
   /*
    * as Hello.credit, from here on
    */
   uint64_t credit;
+  /*
+   * plain bytes. Together with chunk_max where it is above that: void
+   */
   uint32_t chunk_min;
+  /*
+   * what is below 4096 counts as 4096
+   */
   uint32_t chunk_max;
+  /*
+   * the sender's tunables, in place of its own; its own ranges and limits hold
+   */
+  size_t n_settings;
+  Streamdiff__V1__Setting **settings;
 };
 #define STREAMDIFF__V1__ADAPTATION_HINT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&streamdiff__v1__adaptation_hint__descriptor) \
-    , 0, 0, 0, 0, 0 }
+    , 0, 0, 0, 0, 0, 0,NULL }
+
+
+/*
+ * Sender to receiver, when something of it changes and once a second while anything is sent: how the sender sends,
+ * for the receiver's `status`.
+ */
+struct  Streamdiff__V1__AdaptationReport
+{
+  ProtobufCMessage base;
+  /*
+   * plain bytes
+   */
+  uint32_t chunk;
+  Streamdiff__V1__Codec codec;
+  int32_t level;
+  /*
+   * plain bytes that may be unacknowledged
+   */
+  uint64_t in_flight;
+  /*
+   * as the sender's kernel says; 0 while unknown
+   */
+  uint64_t rtt_us;
+  uint64_t min_rtt_us;
+  /*
+   * bytes sent again, of a million sent lately
+   */
+  uint32_t loss_ppm;
+  /*
+   * bytes per second that the network took lately
+   */
+  uint64_t wire_rate;
+  /*
+   * the same before encoding
+   */
+  uint64_t plain_rate;
+  char *policy;
+  /*
+   * the connection's congestion control
+   */
+  char *congestion;
+  /*
+   * of the last change
+   */
+  char *reason;
+};
+#define STREAMDIFF__V1__ADAPTATION_REPORT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&streamdiff__v1__adaptation_report__descriptor) \
+    , 0, STREAMDIFF__V1__CODEC__NONE, 0, 0, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
 /* Streamdiff__V1__StreamDiffRequest methods */
@@ -602,6 +674,25 @@ Streamdiff__V1__AdaptationHint *
 void   streamdiff__v1__adaptation_hint__free_unpacked
                      (Streamdiff__V1__AdaptationHint *message,
                       ProtobufCAllocator *allocator);
+/* Streamdiff__V1__AdaptationReport methods */
+void   streamdiff__v1__adaptation_report__init
+                     (Streamdiff__V1__AdaptationReport         *message);
+size_t streamdiff__v1__adaptation_report__get_packed_size
+                     (const Streamdiff__V1__AdaptationReport   *message);
+size_t streamdiff__v1__adaptation_report__pack
+                     (const Streamdiff__V1__AdaptationReport   *message,
+                      uint8_t             *out);
+size_t streamdiff__v1__adaptation_report__pack_to_buffer
+                     (const Streamdiff__V1__AdaptationReport   *message,
+                      ProtobufCBuffer     *buffer);
+Streamdiff__V1__AdaptationReport *
+       streamdiff__v1__adaptation_report__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   streamdiff__v1__adaptation_report__free_unpacked
+                     (Streamdiff__V1__AdaptationReport *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Streamdiff__V1__StreamDiffRequest_Closure)
@@ -633,6 +724,9 @@ typedef void (*Streamdiff__V1__SealResult_Closure)
                   void *closure_data);
 typedef void (*Streamdiff__V1__AdaptationHint_Closure)
                  (const Streamdiff__V1__AdaptationHint *message,
+                  void *closure_data);
+typedef void (*Streamdiff__V1__AdaptationReport_Closure)
+                 (const Streamdiff__V1__AdaptationReport *message,
                   void *closure_data);
 
 /* --- services --- */
@@ -674,6 +768,7 @@ extern const ProtobufCMessageDescriptor streamdiff__v1__key_digest__descriptor;
 extern const ProtobufCMessageDescriptor streamdiff__v1__ack__descriptor;
 extern const ProtobufCMessageDescriptor streamdiff__v1__seal_result__descriptor;
 extern const ProtobufCMessageDescriptor streamdiff__v1__adaptation_hint__descriptor;
+extern const ProtobufCMessageDescriptor streamdiff__v1__adaptation_report__descriptor;
 extern const ProtobufCServiceDescriptor streamdiff__v1__stream_diff__descriptor;
 
 PROTOBUF_C__END_DECLS

@@ -1,0 +1,51 @@
+/// Decides how a sender goes on: the one thing that `fixed`, `threshold` and `model` do differently.
+///
+/// The controller asks after every observation, in order. Time, link and bounds are arguments, and there is no
+/// randomness: the same observations give the same decisions. What is outside `bounds` is brought inside by the
+/// controller.
+public protocol AdaptationPolicy: Sendable {
+  mutating func decide(after observation: Observation, link: LinkEstimate, bounds: AdaptationBounds)
+    -> Decision
+}
+
+/// What a decision has to stay within: the operator's settings, and the receiver's limits inside them.
+public struct AdaptationBounds: Hashable, Sendable {
+  /// Plain bytes.
+  public var chunk: ClosedRange<Int>
+  public var levels: ClosedRange<Int32>
+  public var codec: AdaptationSettings.CodecChoice
+  /// Plain bytes, the receiver's credit included.
+  public var bytesInFlight: Int
+  /// Plain bytes per second that the receiver says it decodes and applies; `nil` where it does not say.
+  public var receiverRate: Double?
+
+  /// The settings alone.
+  public init(_ settings: AdaptationSettings) {
+    chunk = settings.chunkMin...max(settings.chunkMin, settings.chunkMax)
+    levels = settings.levelMin...max(settings.levelMin, settings.levelMax)
+    codec = settings.codec
+    bytesInFlight = settings.inflightMax
+  }
+
+  public func clamped(chunk bytes: Int) -> Int { min(chunk.upperBound, max(chunk.lowerBound, bytes)) }
+
+  /// The nearest that is allowed.
+  public func clamped(_ encoding: ChunkEncoding) -> ChunkEncoding {
+    guard codec != .none, encoding.codec == .zstd || codec == .zstd else { return .plain }
+    let level = min(levels.upperBound, max(levels.lowerBound, encoding.codec == .zstd ? encoding.level : 1))
+    return ChunkEncoding(codec: .zstd, level: level == 0 ? (levels.upperBound > 0 ? 1 : -1) : level)
+  }
+}
+
+/// What the settings say, whatever the link does.
+struct FixedPolicy: AdaptationPolicy {
+  let settings: AdaptationSettings
+
+  mutating func decide(after _: Observation, link _: LinkEstimate, bounds _: AdaptationBounds) -> Decision {
+    Decision(
+      settings: ChunkSettings(
+        bytes: settings.chunk,
+        encoding: settings.codec == .none ? .plain : ChunkEncoding(codec: .zstd, level: settings.level)),
+      bytesInFlight: settings.inflightMax, reason: "fixed")
+  }
+}

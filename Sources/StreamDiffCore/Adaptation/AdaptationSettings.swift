@@ -1,0 +1,112 @@
+/// What an operator says of how transfers adapt: the tunables, whose names and ranges stand in `Tunable`.
+public struct AdaptationSettings: Hashable, Sendable {
+  public enum Policy: String, Hashable, Sendable, CaseIterable {
+    /// What `chunk`, `level` and `inflightMax` say.
+    case fixed
+    /// Steps up and down at a round-trip time and a loss rate.
+    case threshold
+    /// The highest predicted goodput.
+    case model
+  }
+
+  public enum CodecChoice: String, Hashable, Sendable, CaseIterable {
+    /// zstd, and none where it does not pay.
+    case auto
+    case none
+    case zstd
+  }
+
+  public enum CongestionChoice: String, Hashable, Sendable, CaseIterable {
+    /// The system's, and bbr where loss comes without queueing.
+    case auto
+    case bbr
+    case cubic
+  }
+
+  public var policy = Policy.model
+  /// Plain bytes of a chunk; both at most `Limits.chunkBytes`.
+  public var chunkMin = 512
+  public var chunkMax = 64 << 10
+  /// With `fixed`.
+  public var chunk = 64 << 10
+  /// zstd's, with `fixed`.
+  public var level: Int32 = 1
+  public var levelMin: Int32 = -7
+  public var levelMax: Int32 = 12
+  public var codec = CodecChoice.auto
+  /// How far back loss and rates are looked at: 1 to 8 s.
+  public var window = Duration.seconds(2)
+  /// With `threshold`: a chunk grows and shrinks by these factors…
+  public var growth = 1.5
+  public var backoff = 0.7
+  /// …at these limits.
+  public var rttThreshold = Duration.milliseconds(50)
+  /// Of 1.
+  public var lossThreshold = 0.005
+  /// Plain bytes unacknowledged; the receiver's credit is beside it.
+  public var inflightMax = 64 << 20
+  /// Bytes per second on the wire; `nil` without a cap.
+  public var rateMax: ByteRate?
+  public var congestion = CongestionChoice.auto
+
+  public init() {}
+
+  /// What contradicts itself.
+  /// - Throws: `TunableError` naming the tunables and both values.
+  public func check() throws(TunableError) {
+    guard chunkMin <= chunkMax else {
+      throw TunableError(
+        .chunkMin, "chunk-min \(ByteSize(UInt64(chunkMin))) is above chunk-max \(ByteSize(UInt64(chunkMax)))")
+    }
+    guard levelMin <= levelMax else {
+      throw TunableError(.levelMin, "level-min \(levelMin) is above level-max \(levelMax)")
+    }
+    guard policy == .fixed else { return }
+    guard chunkMin...chunkMax ~= chunk else {
+      throw TunableError(
+        .chunk,
+        "chunk \(ByteSize(UInt64(chunk))) is not between chunk-min \(ByteSize(UInt64(chunkMin))) and "
+          + "chunk-max \(ByteSize(UInt64(chunkMax)))")
+    }
+    guard codec == .none || levelMin...levelMax ~= level else {
+      throw TunableError(
+        .level, "level \(level) is not between level-min \(levelMin) and level-max \(levelMax)")
+    }
+  }
+}
+
+/// A tunable that cannot be set so, or tunables that contradict each other.
+public struct TunableError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// `nil`: there is none of that name.
+  public var tunable: Tunable?
+  /// What was wrong and what would be right.
+  public var detail: String
+
+  public init(_ tunable: Tunable?, _ detail: String) { (self.tunable, self.detail) = (tunable, detail) }
+
+  public var description: String { detail }
+}
+
+extension AdaptationSettings {
+  /// What a sender's own settings become by its receiver's wishes. Ranges are what both allow, or the receiver's where
+  /// that is nothing; of two limits the smaller holds. What cannot be set, or leads to a contradiction, is left.
+  public func adopting(_ wishes: [Setting]) -> AdaptationSettings {
+    guard !wishes.isEmpty else { return self }
+    var asked = self
+    for wish in wishes { try? asked.set(wish.name, to: wish.value) }
+    var result = asked
+    if max(chunkMin, asked.chunkMin) <= min(chunkMax, asked.chunkMax) {
+      result.chunkMin = max(chunkMin, asked.chunkMin)
+      result.chunkMax = min(chunkMax, asked.chunkMax)
+    }
+    if max(levelMin, asked.levelMin) <= min(levelMax, asked.levelMax) {
+      result.levelMin = max(levelMin, asked.levelMin)
+      result.levelMax = min(levelMax, asked.levelMax)
+    }
+    result.inflightMax = min(inflightMax, asked.inflightMax)
+    let caps = [rateMax, asked.rateMax].compactMap(\.self)
+    result.rateMax = caps.min { $0.bytesPerSecond < $1.bytesPerSecond }
+    do throws(TunableError) { try result.check() } catch { return self }
+    return result
+  }
+}

@@ -1,0 +1,130 @@
+private import DequeModule
+
+/// What is known of the link from a session's observations.
+public struct LinkEstimate: Sendable {
+  /// How long the least round-trip time counts as the distance: a rise of the distance is queueing until then.
+  static let distanceWindow = Duration.seconds(10)
+
+  private struct Interval {
+    var end: Duration
+    var length: Duration
+    var acknowledged: UInt64
+    var sent: UInt64
+    var retransmitted: UInt64
+    /// The connection had something to send throughout.
+    var isBusy: Bool
+  }
+
+  private var window: Duration
+  private var intervals: Deque<Interval> = []
+  private var last: (time: Duration, sample: LinkSample)?
+  private var lastTime: Duration?
+  /// Payload of plain bytes, lately.
+  private var share = 1.0
+  private var distance = WindowedExtremum<Duration>.minimum(over: Self.distanceWindow)
+
+  /// The newest smoothed one; `nil` before the first.
+  public private(set) var rtt: Duration?
+  public private(set) var congestion: CongestionControl?
+
+  public init(window: Duration) { self.window = window }
+
+  /// The least round-trip time of the last 10 s.
+  public var minRTT: Duration? { distance.value }
+
+  /// How much of the round-trip time is waiting in queues.
+  public var queueing: Duration {
+    guard let rtt, let minRTT else { return .zero }
+    return max(.zero, rtt - minRTT)
+  }
+
+  /// Bytes retransmitted, of those sent in the window; `nil` before anything was.
+  public var loss: Double? {
+    let sent = intervals.reduce(0) { $0 + $1.sent }
+    guard sent > 0 else { return nil }
+    return min(1, Double(intervals.reduce(0) { $0 + $1.retransmitted }) / Double(sent))
+  }
+
+  /// Bytes per second that the network took while there was always something to send; `nil` when there was not, long
+  /// enough to tell.
+  public var busyRate: Double? {
+    var (bytes, time) = (UInt64(0), Duration.zero)
+    for interval in intervals where interval.isBusy {
+      bytes += interval.acknowledged
+      time += interval.length
+    }
+    guard time >= leastBusy, bytes > 0 else { return nil }
+    return Double(bytes) / time.seconds
+  }
+
+  /// Bytes per second that it took at least: the most of any stretch.
+  public var deliveredRate: Double {
+    let (bytes, time) = intervals.reduce((UInt64(0), Duration.zero)) {
+      ($0.0 + $1.acknowledged, $0.1 + $1.length)
+    }
+    return time > .zero ? Double(bytes) / time.seconds : 0
+  }
+
+  /// There was something to send throughout the last interval: the network is the limit.
+  public var isBusy: Bool { intervals.last?.isBusy ?? false }
+
+  /// Two round trips: what was acknowledged within one was sent in the one before.
+  private var leastBusy: Duration { max(.milliseconds(100), (minRTT ?? .zero) * 2) }
+
+  /// - Parameter isBusy: whether the sender had something to send throughout.
+  public mutating func receive(_ observation: Observation, isBusy: Bool, window: Duration) {
+    let now = observation.time
+    self.window = max(window, (minRTT ?? .zero) * 4)
+    if let link = observation.link {
+      congestion = link.congestion
+      if link.rtt > .zero { note(rtt: link.rtt, now: now) }
+      if let (time, before) = last, now > time {
+        intervals.append(Self.interval(before, link, time, now, isBusy))
+      }
+      last = (now, link)
+    } else {
+      if let rtt = observation.pingRTT ?? observation.acknowledgementDelay { note(rtt: rtt, now: now) }
+      intervals.append(
+        Interval(
+          end: now, length: now - (lastTime ?? now),
+          acknowledged: Self.payload(acknowledgedIn: observation, share),
+          sent: UInt64(observation.payloadBytes), retransmitted: 0, isBusy: isBusy))
+    }
+    if observation.plainBytes > 0 {
+      share = Double(observation.payloadBytes) / Double(observation.plainBytes)
+    }
+    lastTime = now
+    while let first = intervals.first, now - first.end > self.window { intervals.removeFirst() }
+  }
+
+  private mutating func note(rtt: Duration, now: Duration) {
+    self.rtt = rtt
+    distance.add(rtt, now: now)
+  }
+
+  /// Acknowledgements count plain bytes.
+  private static func payload(acknowledgedIn observation: Observation, _ share: Double) -> UInt64 {
+    UInt64(Double(observation.acknowledgedBytes) * share)
+  }
+
+  /// Totals that fall come from a connection that is not the same: they count as nothing.
+  private static func interval(
+    _ before: LinkSample, _ after: LinkSample, _ start: Duration, _ end: Duration, _ isBusy: Bool
+  ) -> Interval {
+    func rise(_ field: KeyPath<LinkSample, UInt64>) -> UInt64 {
+      after[keyPath: field] > before[keyPath: field] ? after[keyPath: field] - before[keyPath: field] : 0
+    }
+    return Interval(
+      end: end, length: end - start, acknowledged: rise(\.bytesAcknowledged), sent: rise(\.bytesSent),
+      retransmitted: rise(\.bytesRetransmitted), isBusy: isBusy)
+  }
+}
+
+extension Duration {
+  var seconds: Double {
+    let (seconds, attoseconds) = components
+    return Double(seconds) + Double(attoseconds) / 1e18
+  }
+
+  init(rounding seconds: Double) { self = .nanoseconds(Int64((seconds * 1e9).rounded())) }
+}

@@ -1,0 +1,189 @@
+import StreamDiffCore
+import Synchronization
+
+/// A sending session's controller at work: gathers what its tasks do, looks at the connection, asks the controller,
+/// and has its decisions done.
+final class SenderAdaptation: Sendable {
+  /// Between two looks at a connection. (A look costs some microseconds.)
+  static let interval = Duration.milliseconds(50)
+  /// The same while nothing is sent.
+  static let idleInterval = Duration.milliseconds(500)
+  /// Between two reports to the receiver where only measurements have changed.
+  static let reportInterval = Duration.seconds(1)
+
+  private struct State {
+    var controller: TransferController
+    /// Of the interval that is not over.
+    var tally = Observation()
+    /// Why the kernel did not take the congestion control it was told to use: told once.
+    var refusal: String?
+    var reported = (time: Duration.zero, decision: Decision?.none)
+    var wireRate = 0.0
+    var plainRate = 0.0
+    var hint = AdaptationHint()
+    var waiting: (kind: Wait, since: ContinuousClock.Instant)?
+
+    mutating func countWait() {
+      guard let (kind, since) = waiting else { return }
+      let now = ContinuousClock.now
+      switch kind {
+      case .room: tally.sendWait += since.duration(to: now)
+      case .credit: tally.creditWait += since.duration(to: now)
+      case .source: tally.sourceWait += since.duration(to: now)
+      }
+      waiting = (kind, now)
+    }
+  }
+
+  private let tuning: SessionTuning
+  private let meter: SyncMeter
+  private let trace: AdaptationTrace?
+  private let start = ContinuousClock.now
+  private let state: Mutex<State>
+
+  init(_ tuning: SessionTuning, meter: SyncMeter, trace: AdaptationTrace?) {
+    (self.tuning, self.meter, self.trace) = (tuning, meter, trace)
+    let settings = tuning.settings
+    state = Mutex(State(controller: TransferController(settings)))
+    trace?.begin(settings)
+    meter.update(report: report(state.withLock { $0.controller }, 0, 0, nil))
+  }
+
+  /// Since the session began.
+  var now: Duration { start.duration(to: .now) }
+
+  // MARK: What the tasks tell
+
+  /// How the next chunk is made, and how much may be in flight.
+  var decision: Decision { state.withLock { $0.controller.decision } }
+
+  func encoded(_ chunk: Chunk, as encoding: ChunkEncoding, in time: Duration) {
+    state.withLock { state in
+      state.tally.encoding = encoding
+      state.tally.chunks += 1
+      state.tally.plainBytes += Int(chunk.header.plainLength)
+      state.tally.payloadBytes += chunk.payload.count
+      state.tally.encodeTime += time
+    }
+  }
+
+  /// What the sending task waits for.
+  enum Wait { case room, credit, source }
+
+  /// What waits when an interval ends counts in it.
+  func wait<Value>(for wait: Wait, _ body: () async throws -> Value) async rethrows -> Value {
+    state.withLock { $0.waiting = (wait, .now) }
+    defer {
+      state.withLock { state in
+        state.countWait()
+        state.waiting = nil
+      }
+    }
+    return try await body()
+  }
+
+  func acknowledged(_ bytes: Int, delay: Duration?, inFlight: Int) {
+    state.withLock { state in
+      state.tally.acknowledgedBytes += bytes
+      state.tally.bytesInFlight = inFlight
+      guard let delay else { return }
+      state.tally.acknowledgementDelay = min(delay, state.tally.acknowledgementDelay ?? delay)
+    }
+  }
+
+  func probed(_ results: [CodecProbeResult]) { state.withLock { $0.tally.probes += results } }
+
+  func receive(_ hint: AdaptationHint) {
+    state.withLock { state in
+      state.hint = hint
+      state.controller.receive(hint)
+    }
+    trace?.write(hint, at: now)
+  }
+
+  // MARK: Looking and deciding
+
+  /// Until cancelled.
+  /// - Parameters:
+  ///   - probe: tries these levels on one sample of recent plain bytes, on another thread.
+  ///   - decided: lets those go who waited for an earlier decision, and has a report sent.
+  func run(
+    _ link: ConnectionLink?, probe: @escaping @Sendable ([Int32]) -> Void,
+    decided: @Sendable (AdaptationReport?) -> Void
+  ) async throws {
+    while true {
+      let isIdle = state.withLock { $0.tally.chunks == 0 }
+      try await Task.sleep(for: isIdle ? Self.idleInterval : Self.interval)
+      let sample = await link?.sample()
+      let (decision, message) = look(sample)
+      if !decision.probe.isEmpty { probe(decision.probe) }
+      if let congestion = decision.congestion, let link { await use(congestion, on: link) }
+      decided(message)
+    }
+  }
+
+  private func look(_ sample: LinkSample?) -> (Decision, AdaptationReport?) {
+    let settings = tuning.settings
+    return state.withLock { state in
+      let wanted = settings.adopting(state.hint.settings)
+      if wanted != state.controller.settings {
+        state.controller.change(to: wanted)
+        trace?.write(wanted, at: now)
+      }
+      state.countWait()
+      var observation = exchange(&state.tally, with: Observation())
+      observation.time = now
+      observation.link = sample
+      observation.bytesInFlight = meter.bytesInFlight
+      state.tally.encoding = observation.encoding
+      let decision = state.controller.receive(observation)
+      trace?.write(observation, decision)
+      return (decision, note(decision, observation, &state))
+    }
+  }
+
+  /// - Returns: what is to be reported now.
+  private func note(
+    _ decision: Decision, _ observation: Observation, _ state: inout State
+  ) -> AdaptationReport? {
+    let link = state.controller.link
+    let share =
+      observation.plainBytes > 0
+      ? Double(observation.plainBytes) / Double(max(1, observation.payloadBytes)) : nil
+    state.wireRate = link.deliveredRate
+    if let share { state.plainRate = state.wireRate * share }
+    let report = report(state.controller, state.wireRate, state.plainRate, state.refusal)
+    meter.update(report: report)
+    let before = state.reported.decision
+    let isNew =
+      before?.settings != decision.settings || before?.reason != decision.reason
+    let isDue = observation.chunks > 0 && observation.time - state.reported.time >= Self.reportInterval
+    guard isNew || isDue else { return nil }
+    state.reported = (observation.time, decision)
+    return report
+  }
+
+  private func use(_ congestion: CongestionControl, on link: ConnectionLink) async {
+    guard state.withLock({ $0.refusal }) == nil, let reason = await link.use(congestion) else { return }
+    state.withLock { $0.refusal = "\(congestion.rawValue) is not to be had: \(reason)" }
+  }
+
+  private func report(
+    _ controller: TransferController, _ wireRate: Double, _ plainRate: Double, _ refusal: String?
+  ) -> AdaptationReport {
+    let (link, decision) = (controller.link, controller.decision)
+    var report = AdaptationReport()
+    report.chunk = UInt32(decision.settings.bytes)
+    report.encoding = decision.settings.encoding
+    report.bytesInFlight = UInt64(decision.bytesInFlight)
+    report.rtt = link.rtt ?? .zero
+    report.minRTT = link.minRTT ?? .zero
+    report.loss = link.loss ?? 0
+    report.wireRate = UInt64(wireRate)
+    report.plainRate = UInt64(min(1e15, plainRate))
+    report.policy = controller.settings.policy.rawValue
+    report.congestion = link.congestion?.rawValue ?? ""
+    report.reason = refusal.map { "\(decision.reason); \($0)" } ?? decision.reason
+    return report
+  }
+}

@@ -1,0 +1,75 @@
+import CLinux
+import Glibc
+import NIOCore
+import StreamDiffCore
+
+/// A connection's socket as a session's controller sees it: asked from any task, answered on the connection's loop.
+public final class ConnectionLink: Sendable {
+  private let mailbox: LoopMailbox
+  /// On its loop.
+  private let connection: @Sendable () -> HTTP2Connection
+
+  init(mailbox: LoopMailbox, _ connection: @escaping @Sendable () -> HTTP2Connection) {
+    (self.mailbox, self.connection) = (mailbox, connection)
+  }
+
+  /// - Returns: `nil` where the kernel tells nothing, or the connection is over.
+  func sample() async -> LinkSample? { await onSocket { LinkSample(ofSocket: $0) } ?? nil }
+
+  /// Has the kernel use `congestion` from now on.
+  /// - Returns: why it does not, in the system's words.
+  func use(_ congestion: CongestionControl) async -> String? {
+    let failure: CInt?? = await onSocket { socket in
+      streamdiff_set_congestion(socket, congestion.rawValue) == 0 ? nil : errno
+    }
+    guard let failure else { return "the connection is over" }
+    return failure.map { String(cString: strerror($0)) }
+  }
+
+  private func onSocket<Value: Sendable>(_ body: @escaping @Sendable (CInt) -> Value) async -> Value? {
+    await withCheckedContinuation { continuation in
+      mailbox.post { [connection] in
+        continuation.resume(returning: connection().withSocket(body))
+      }
+    }
+  }
+}
+
+extension HTTP2Connection {
+  /// On the loop. `nil` where the channel is over or has no socket.
+  func withSocket<Value>(_ body: (CInt) -> Value) -> Value? {
+    guard isOpen, let channel else { return nil }
+    return try? channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: CInt.self) { body($0) }
+  }
+
+  /// What the kernel holds unsent stays small: chunks wait in our queues, where what comes next is still open.
+  func limitUnsent() { _ = withSocket { streamdiff_set_notsent_lowat($0, Self.unsentBytes) } }
+
+  /// Enough for a gigabit's millisecond.
+  private static var unsentBytes: CInt { 128 << 10 }
+}
+
+extension LinkSample {
+  init?(ofSocket socket: CInt) {
+    var info = streamdiff_tcp_info()
+    guard streamdiff_tcp_info(socket, &info) == 0 else { return nil }
+    self.init()
+    rtt = .microseconds(Int64(info.rtt))
+    rttVariance = .microseconds(Int64(info.rttvar))
+    // The kernel's word for "none yet".
+    minRTT = info.min_rtt == .max ? .zero : .microseconds(Int64(info.min_rtt))
+    bytesSent = info.bytes_sent
+    bytesRetransmitted = info.bytes_retrans
+    bytesAcknowledged = info.bytes_acked
+    deliveryRate = info.delivery_rate
+    isAppLimited = info.app_limited_and_fastopen & 1 != 0
+    bytesNotSent = UInt64(info.notsent_bytes)
+    var name: (Int64, Int64) = (0, 0)
+    withUnsafeMutableBytes(of: &name) { bytes in
+      guard let start = bytes.baseAddress?.assumingMemoryBound(to: CChar.self) else { return }
+      if streamdiff_get_congestion(socket, start) == 0 {
+        congestion = CongestionControl(rawValue: String(cString: start)) ?? .other
+      }
+    }
+  }
+}
