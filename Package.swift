@@ -85,6 +85,15 @@ let package = Package(
         "LinkModel", "CLinklab", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "tools/linklab/Program", swiftSettings: strict),
+    .executableTarget(
+      name: "transport",
+      dependencies: [
+        "StreamDiffCore", "StreamDiffWire", "StreamDiffService",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ],
+      path: "tools/transport/Program", swiftSettings: strict),
     .testTarget(name: "LinkTests", dependencies: ["LinkModel"], swiftSettings: strict),
 
     .target(

@@ -5,7 +5,6 @@ counter of OK answers and, for puts, the rise of the applied index are equal.
 """
 
 import argparse
-import os
 import pathlib
 import re
 import statistics
@@ -13,7 +12,8 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from streamdiff_tools import ROOT, Server, cache_directory, free_port, main, require, scratch, status, wait_until
+from peers import cpp_peer
+from streamdiff_tools import Server, free_port, main, require, scratch, status, wait_until
 
 
 def field(number, content):
@@ -37,23 +37,6 @@ def h2load(url, body, requests, clients=8, streams=16):
 def counter(server, method):
     """The server's own count of OK answers to `method`."""
     return status(server)["counters"][f"requests_ok_{method.lower()}"]
-
-
-def grpc_peer():
-    """Builds the grpc C++ peer outside the package, once."""
-    output = cache_directory() / "peers"
-    output.mkdir(exist_ok=True)
-    source = ROOT / "tools/benches/peers/keyvalue.cc"
-    binary = output / "keyvalue"
-    if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
-        protos = ["streamdiff/v1/common.proto", "streamdiff/v1/keyvalue.proto"]
-        subprocess.run(
-            ["protoc", f"-I{ROOT}/Protos", f"--cpp_out={output}", f"--grpc_out={output}"]
-            + ["--plugin=protoc-gen-grpc=/usr/bin/grpc_cpp_plugin", *protos], check=True)
-        sources = [str(p) for p in sorted((output / "streamdiff/v1").glob("*.cc"))]
-        flags = subprocess.run(["pkg-config", "--cflags", "--libs", "grpc++", "protobuf"], capture_output=True, text=True, check=True).stdout.split()
-        subprocess.run(["g++", "-O2", "-std=c++17", f"-I{output}", str(source), *sources, "-o", str(binary), *flags], check=True)
-    return binary
 
 
 class Peer:
@@ -82,7 +65,7 @@ def bench():
         site = work / "site"
         site.mkdir()
         (site / "value").write_bytes(value)
-        grpc = Peer([str(grpc_peer())])
+        grpc = Peer([str(cpp_peer("keyvalue", ["streamdiff/v1/common.proto", "streamdiff/v1/keyvalue.proto"], services=True))])
         plain_port = free_port()
         plain = Peer(["nghttpd", "--no-tls", "-a", "127.0.0.1", "-d", str(site), str(plain_port)], f"127.0.0.1:{plain_port}")
         wait_until(lambda: subprocess.run(["nghttp", f"http://{plain.address}/value"], capture_output=True).stdout == value, 10, "nghttpd")
