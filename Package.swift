@@ -67,7 +67,7 @@ let package = Package(
     .executableTarget(
       name: "streamdiff",
       dependencies: [
-        "StreamDiffCore", "StreamDiffService", "CLinux",
+        "StreamDiffCore", "StreamDiffService",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),

@@ -16,6 +16,11 @@ public enum MemoryKeeper {
   /// What the heap has lent out: what it keeps free for the next burst, which the system counts as used, is not in it.
   static var heapBytesInUse: Int { streamdiff_heap_in_use() }
 
+  /// How the heap keeps memory: to be called first of all, before another thread starts. A message of 1 MiB costs a
+  /// fifth when its buffer is not mapped anew each time. Four heaps: with one for every thread a server that had
+  /// passed 4 GiB on kept 100 MiB free in them.
+  public static func setHeap() { streamdiff_set_heap(8 << 20, 32 << 20, 4) }
+
   /// Runs until its task is cancelled.
   public static func run() async {
     // What no giving back frees: parts of pages, and what others map.

@@ -1,13 +1,11 @@
 import ArgumentParser
-import CLinux
 import Glibc
+import StreamDiffService
 
 @main
 enum Program {
   static func main() async {
-    // A message of 1 MiB costs a fifth when its buffer is not mapped anew each time. Four heaps: with one
-    // for every thread a server that had passed 4 GiB on kept 100 MiB free in them.
-    streamdiff_set_heap(8 << 20, 32 << 20, 4)
+    MemoryKeeper.setHeap()
     refuseArgumentsThatAreNoText()
     await StreamDiff.main()
   }

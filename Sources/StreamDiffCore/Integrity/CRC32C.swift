@@ -32,6 +32,37 @@ public struct CRC32C: Hashable, Sendable {
 
   public func extended(over bytes: [UInt8]) -> CRC32C { unsafe extended(over: bytes.span.bytes) }
 
+  /// The checksum of what came before with other bytes behind it, of which only theirs is known: appending bytes
+  /// multiplies by x to the power of their bits, modulo the polynomial, and adds.
+  ///
+  /// - Parameter count: of the bytes that `checksum` is over.
+  public func extended(by checksum: CRC32C, of count: Int) -> CRC32C {
+    var shifted = rawValue
+    var (rest, power) = (count, 3)  // 8 bits each
+    while rest > 0 {
+      if rest & 1 != 0 { shifted = Self.product(shifted, Self.powers[power % Self.powers.count]) }
+      (rest, power) = (rest >> 1, power + 1)
+    }
+    return CRC32C(rawValue: shifted ^ checksum.rawValue)
+  }
+
+  /// x to the power of 1, 2, 4, … modulo the polynomial; after 31 of them they begin again.
+  private static let powers: [UInt32] = {
+    var powers: [UInt32] = [1 << 30]
+    while powers.count < 31 { powers.append(product(powers[powers.count - 1], powers[powers.count - 1])) }
+    return powers
+  }()
+
+  /// Of two polynomials, the coefficient of the lowest power in the highest bit.
+  private static func product(_ a: UInt32, _ b: UInt32) -> UInt32 {
+    var (product, b) = (UInt32(0), b)
+    for place in (0..<32).reversed() {
+      product ^= b & (0 &- (a >> UInt32(place) & 1))
+      b = b >> 1 ^ (0x82f6_3b78 & (0 &- (b & 1)))
+    }
+    return product
+  }
+
   /// The form to store beside the bytes it covers: a checksum over bytes that hold their own plain
   /// checksum would say little. Rotated right by 15 and shifted by a constant, as LevelDB does.
   public var masked: UInt32 { (rawValue >> 15 | rawValue << 17) &+ 0xa282_ead8 }

@@ -53,7 +53,10 @@ public struct Chunk: Hashable, Sendable {
   ///
   ///     sequence u64 | first ordinal u64 | plain length u32 | codec u8 | flags u8 (bit 0 new frame,
   ///     bit 1 last chunk) | prefix length u32 | plain CRC u32 | payload length u32
-  public var computedWireCRC: CRC32C {
+  public var computedWireCRC: CRC32C { wireCRC(payload: CRC32C(payload)) }
+
+  /// The same, where the payload's own checksum is known: of an uncompressed one it is the plain one.
+  func wireCRC(payload checksum: CRC32C) -> CRC32C {
     var fields: [UInt8] = []
     fields.reserveCapacity(34)
     fields.append(littleEndian: sequence)
@@ -64,6 +67,6 @@ public struct Chunk: Hashable, Sendable {
     fields.append(littleEndian: header.prefixLength)
     fields.append(littleEndian: header.plainCRC.rawValue)
     fields.append(littleEndian: UInt32(payload.count))
-    return unsafe CRC32C(fields).extended(over: payload.span.bytes)
+    return CRC32C(fields).extended(by: checksum, of: payload.count)
   }
 }

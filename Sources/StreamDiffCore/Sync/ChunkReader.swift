@@ -46,7 +46,8 @@ public struct ChunkReader: ~Copyable {
   /// - Returns: the operations that are whole now, as runs of at most `runBytes`; mostly one.
   /// - Throws: `SyncError`; the reader is then of no more use.
   public mutating func receive(_ chunk: borrowing Chunk) throws(SyncError) -> [OperationRun] {
-    try check(chunk.header, sequence: chunk.sequence, wireCRC: chunk.computedWireCRC, chunk.payload.count)
+    let payloadCRC = CRC32C(chunk.payload)
+    try check(chunk.header, sequence: chunk.sequence, wireCRC: chunk.wireCRC(payload: payloadCRC))
     var plain = exchange(&pending, with: [])
     let start = plain.count
     if chunk.header.plainLength > 0 {
@@ -56,19 +57,21 @@ public struct ChunkReader: ~Copyable {
     } else if !chunk.payload.isEmpty {
       throw .violation("chunk \(chunk.sequence) has a payload of \(chunk.payload.count) bytes for nothing")
     }
-    guard unsafe CRC32C(plain.span.extracting(droppingFirst: start).bytes) == chunk.header.plainCRC else {
+    // Uncompressed, the plain bytes are the payload, which has been read once.
+    let plainCRC =
+      chunk.header.codec == .none
+      ? payloadCRC : unsafe CRC32C(plain.span.extracting(droppingFirst: start).bytes)
+    guard plainCRC == chunk.header.plainCRC else {
       throw SyncError(.dataLoss, "chunk \(chunk.sequence) decodes to other bytes than were sent")
     }
-    let runs = try split(plain)
+    let runs = try split(consume plain)
     if chunk.isLast, !pending.isEmpty {
       throw .violation("the patch ends within operation \(lastOrdinal.rawValue + 1)")
     }
     return runs
   }
 
-  private mutating func check(
-    _ header: ChunkHeader, sequence: UInt64, wireCRC: CRC32C, _ payloadBytes: Int
-  ) throws(SyncError) {
+  private mutating func check(_ header: ChunkHeader, sequence: UInt64, wireCRC: CRC32C) throws(SyncError) {
     guard wireCRC == header.wireCRC else {
       throw SyncError(.dataLoss, "chunk \(sequence) was damaged on the way: its checksum does not hold")
     }

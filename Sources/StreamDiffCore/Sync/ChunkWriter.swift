@@ -96,7 +96,8 @@ public struct ChunkWriter: ~Copyable {
     chunk.sequence = lastSequence
     chunk.rttMilliseconds = rttMilliseconds
     chunk.isLast = ending && bufferedBytes == 0
-    chunk.header.wireCRC = chunk.computedWireCRC
+    chunk.header.wireCRC =
+      chunk.header.codec == .none ? chunk.wireCRC(payload: chunk.header.plainCRC) : chunk.computedWireCRC
     return chunk
   }
 

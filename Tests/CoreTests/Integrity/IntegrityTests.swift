@@ -25,6 +25,20 @@ import Testing
     }
   }
 
+  @Test("a checksum extended by that of other bytes is the checksum of both, however many")
+  func extendedByChecksum() {
+    let bytes = (0..<70_000).map { UInt8(truncatingIfNeeded: $0 * 11 + $0 >> 5) }
+    for cut in [0, 1, 34, 4_463, 69_999, 70_000] {
+      let (head, tail) = (Array(bytes[..<cut]), Array(bytes[cut...]))
+      #expect(CRC32C(head).extended(by: CRC32C(tail), of: tail.count) == CRC32C(bytes))
+    }
+    // Where 2³¹ bits are passed the powers begin again.
+    for count in [1 << 26, 1 << 27, 1 << 28, 1 << 33] {
+      let half = CRC32C(bytes).extended(by: .empty, of: count)
+      #expect(half.extended(by: .empty, of: count) == CRC32C(bytes).extended(by: .empty, of: 2 * count))
+    }
+  }
+
   @Test("a masked checksum differs from the plain one and can be unmasked")
   func masked() {
     for value in [UInt32(0), 1, 0xe306_9283, .max] {

@@ -1,7 +1,15 @@
 import ArgumentParser
+import StreamDiffService
+
+@main
+enum Main {
+  static func main() async {
+    MemoryKeeper.setHeap()
+    await Transport.main()
+  }
+}
 
 /// What `tools/bench transport` runs of ours. Its peers under tools/benches/peers have the same two commands.
-@main
 struct Transport: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "transport",
