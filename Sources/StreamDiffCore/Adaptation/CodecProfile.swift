@@ -10,12 +10,14 @@ public struct CodecProfile: Sendable {
     public var speed: Double
     /// Plain bytes over payload: 1 for data that does not shrink.
     public var ratio: Double
+
+    public init(speed: Double, ratio: Double) { (self.speed, self.ratio) = (speed, ratio) }
   }
 
   private struct Level {
-    /// Plain bytes per second.
+    /// Plain bytes per second, on data and a processor as the priors'.
     var speed: Double
-    /// Of the ratio, what is above 1.
+    /// Of the ratio, what is above 1, there.
     var gain: Double
     /// When a sample or use told it last.
     var known: Duration?
@@ -37,19 +39,15 @@ public struct CodecProfile: Sendable {
   static let plainSpeed = 4e9
   /// A gain below counts as this: nothing could be told of other levels by it.
   static let leastGain = 0.002
-  private static let greatestGain = 1000.0
-  /// Seconds in which a measurement counts as much as all before it.
+  /// Seconds in which a measurement counts as much as all before it, and the plain bytes it needs for that.
   static let fading = 0.3
-  /// Plain bytes after a change of level that tell of this level alone.
-  static let trialBytes = 256 << 10
+  static let tellingBytes = 64.0 * 1024
 
   private var table: [Level]
+  /// What this data and processor are to the priors'.
+  private var speedScale = 1.0
+  private var gainScale = 1.0
   private var lastUse: Duration?
-  /// The level in use, as a place in the table, and what has been encoded by it since it was chosen.
-  private var current: Int?
-  private var bytesInUse = 0
-  /// This data has been measured at all.
-  private var isScaled = false
 
   public init() {
     table = Self.priors.map { Level(speed: $0.speed * 1e6, gain: $0.ratio - 1) }
@@ -62,7 +60,7 @@ public struct CodecProfile: Sendable {
   public func estimate(_ encoding: ChunkEncoding) -> Estimate {
     guard encoding.codec == .zstd else { return Estimate(speed: Self.plainSpeed, ratio: 1) }
     let level = table[Self.place(of: encoding.level)]
-    return Estimate(speed: level.speed, ratio: 1 + level.gain)
+    return Estimate(speed: level.speed * speedScale, ratio: 1 + level.gain * gainScale)
   }
 
   /// How long ago a level was last measured; `nil` if never.
@@ -70,67 +68,65 @@ public struct CodecProfile: Sendable {
     table[Self.place(of: level)].known.map { now - $0 }
   }
 
-  /// Chunks were encoded so. What the first ones after a change show is told of this level alone, what later ones
-  /// show moves all.
+  /// Chunks were encoded so. Data differs far more than levels do: what this shows moves every level.
   public mutating func used(
     _ encoding: ChunkEncoding, plainBytes: Int, payloadBytes: Int, time: Duration, now: Duration
   ) {
     guard encoding.codec == .zstd, plainBytes > 0, payloadBytes > 0, time > .zero else { return }
     let place = Self.place(of: encoding.level)
-    if current != place { (current, bytesInUse) = (place, 0) }
-    let isNew = bytesInUse < Self.trialBytes
-    bytesInUse += plainBytes
     // A few bytes tell little.
     let elapsed = max(0, (now - (lastUse ?? .zero)).seconds)
     lastUse = now
-    let weight = elapsed / (elapsed + Self.fading) * min(1, Double(plainBytes) / 65536)
-    let before = table[place]
-    let speed = before.speed + (Double(plainBytes) / time.seconds - before.speed) * weight
-    let gain = before.gain + (Self.gain(plainBytes, payloadBytes) - before.gain) * weight
-    if isNew, isScaled {
-      (table[place].speed, table[place].gain) = (speed, Self.bounded(gain))
-    } else {
-      scale(speed: speed / before.speed, gain: gain / before.gain)
-      isScaled = isScaled || bytesInUse >= Self.trialBytes
-    }
+    let weight = elapsed / (elapsed + Self.fading) * min(1, Double(plainBytes) / Self.tellingBytes)
+    scale(
+      speed: Double(plainBytes) / time.seconds / table[place].speed,
+      gain: Self.gain(plainBytes, payloadBytes) / table[place].gain, weight)
     table[place].known = now
   }
 
   /// One sample at several levels. What they are to `reference` there, they are to it in use.
   /// - Parameter reference: in use now, or plain.
   public mutating func sampled(_ results: [CodecProbeResult], reference: ChunkEncoding, now: Duration) {
-    let base = results.first { reference.codec == .zstd && $0.level == reference.level }
-    for result in results where result.plainBytes > 0 && result.payloadBytes > 0 && result.time > .zero {
+    let told = results.filter { $0.plainBytes > 0 && $0.payloadBytes > 0 && $0.time > .zero }
+    guard let base = told.first(where: { reference.codec == .none || $0.level == reference.level }) else {
+      return
+    }
+    let basePlace = Self.place(of: base.level)
+    let (baseSpeed, baseGain) = (base.speed, Self.gain(base.plainBytes, base.payloadBytes))
+    table[basePlace].known = now
+    if reference.codec == .none {
+      // Nothing is in use that tells of the data.
+      scale(speed: baseSpeed / table[basePlace].speed, gain: baseGain / table[basePlace].gain, 0.5)
+    }
+    for result in told where Self.place(of: result.level) != basePlace {
       let place = Self.place(of: result.level)
-      let (speed, gain) = (
-        Double(result.plainBytes) / result.time.seconds, Self.gain(result.plainBytes, result.payloadBytes)
-      )
-      if let base, base.level != result.level {
-        let known = table[Self.place(of: base.level)]
-        let (baseSpeed, baseGain) = (
-          Double(base.plainBytes) / base.time.seconds, Self.gain(base.plainBytes, base.payloadBytes)
-        )
-        table[place].speed = known.speed * speed / baseSpeed
-        table[place].gain = Self.bounded(known.gain * gain / baseGain)
-        table[place].known = now
-      } else if base == nil {
-        // Nothing is in use to compare with: this level tells of all.
-        scale(speed: speed / table[place].speed, gain: gain / table[place].gain)
-        table[place].known = now
-      }
+      let weight = table[place].known == nil ? 1 : 0.5
+      table[place].known = now
+      let speed = table[basePlace].speed * result.speed / baseSpeed
+      table[place].speed = Self.bounded(
+        table[place].speed + (speed - table[place].speed) * weight, 1e3...1e12)
+      // Data that does not shrink tells nothing of what levels are to each other.
+      guard baseGain > 10 * Self.leastGain else { continue }
+      let gain = table[basePlace].gain * Self.gain(result.plainBytes, result.payloadBytes) / baseGain
+      table[place].gain = Self.bounded(table[place].gain + (gain - table[place].gain) * weight, 0.01...1000)
     }
   }
 
   private static func gain(_ plain: Int, _ payload: Int) -> Double {
-    bounded(Double(plain) / Double(payload) - 1)
+    bounded(Double(plain) / Double(payload) - 1, leastGain...1000)
   }
 
-  private static func bounded(_ gain: Double) -> Double { min(greatestGain, max(leastGain, gain)) }
-
-  private mutating func scale(speed: Double, gain: Double) {
-    for place in table.indices {
-      table[place].speed = min(1e11, max(1e3, table[place].speed * speed))
-      table[place].gain = Self.bounded(table[place].gain * gain)
-    }
+  private static func bounded(_ value: Double, _ range: ClosedRange<Double>) -> Double {
+    min(range.upperBound, max(range.lowerBound, value))
   }
+
+  private mutating func scale(speed: Double, gain: Double, _ weight: Double) {
+    speedScale = Self.bounded(speedScale + (speed - speedScale) * weight, 1e-5...1e5)
+    gainScale = Self.bounded(gainScale + (gain - gainScale) * weight, 1e-4...1e3)
+  }
+}
+
+extension CodecProbeResult {
+  /// Plain bytes per second.
+  fileprivate var speed: Double { Double(plainBytes) / time.seconds }
 }

@@ -3,26 +3,34 @@
 /// It changes only for a clear gain, and looks at what came of it: an encoding under which less gets through than
 /// before is left again and not tried for a while, longer each time.
 struct EncodingChoice: Sendable {
-  /// An encoding has to promise so much more than the present one.
-  static let hysteresis = 1.04
+  /// An encoding has to promise so much more than the present one, and more again for each recent change.
+  static let hysteresis = 0.03
+  static let unrestful = 0.04
+  /// Seconds in which changes count half.
+  static let rest = 10.0
   /// As good as the best; of these the fastest is taken.
   static let tolerance = 0.99
-  /// What is equal and so much cheaper is taken too.
+  /// What gets as much through, with so much room, and is so many times as fast is taken too.
   static let cheaper = 2.0
+  static let room = 1.2
+  /// Encoding that takes less of the time is not worth saving.
+  static let work = 0.2
   /// Between two changes, and two round trips at least.
   static let dwell = Duration.milliseconds(300)
-  /// How long a rate that was measured bounds what a network that is not full may be able to do.
-  static let memory = Duration.seconds(10)
-
+  static let least = Duration.milliseconds(100)
   private(set) var profile = CodecProfile()
   private(set) var current: ChunkEncoding
   private(set) var reason = "start"
-  /// Bytes per second that the network takes, as far as known.
-  private(set) var networkRate: Double?
-  private var measured: (rate: Double, time: Duration)?
+  private(set) var network = NetworkRate()
+  /// Changes, of which half are forgotten in ten seconds: the more of them, the more the next has to promise.
+  private var unrest = 0.0
   private var changed = Duration.zero
   private var last = Duration.zero
-  private var goodput = Goodput()
+  private var goodput = Lately()
+  /// The share of the time in which there was nothing to send, or no leave to.
+  private var waiting = Lately()
+  /// The share of it in which something was encoded.
+  private var working = Lately()
   private var trial: Trial?
   private var banned: [ChunkEncoding: Ban] = [:]
 
@@ -47,32 +55,64 @@ struct EncodingChoice: Sendable {
       observation.encoding, plainBytes: observation.plainBytes, payloadBytes: observation.payloadBytes,
       time: observation.encodeTime, now: now)
     profile.sampled(observation.probes, reference: observation.encoding, now: now)
-    goodput.add(observation.plainBytes, over: length)
-    networkRate = rate(link, now)
+    goodput.add(Double(observation.plainBytes), over: length)
+    unrest *= Self.rest / (Self.rest + length.seconds)
+    waiting.add(observation.sourceWait + observation.creditWait, over: length)
+    working.add(observation.encodeTime, over: length)
+    network.update(link, now: now)
 
     let allowed = bounds.clamped(current)
     if allowed != current { return change(to: allowed, now, "the limits leave no other") }
-    guard now - changed >= max(Self.dwell, (link.minRTT ?? .zero) * 2), let networkRate else { return }
-    let elsewhere = elsewhere(observation, length, bounds)
-    if let trial { conclude(trial, now) }
+    // A trial that fills the network has told what it was to tell.
+    let dwell = trial != nil && link.busyRate != nil ? Self.least : Self.dwell
+    guard now - changed >= max(dwell, (link.minRTT ?? .zero) * 2), let rate = network.hoped else { return }
+    if let trial { conclude(trial, link.isBusy, now) }
     guard trial == nil else { return }
+    let elsewhere = elsewhere(link.isBusy, bounds)
     let candidates = Self.candidates(bounds).filter { banned[$0].map { $0.until <= now } ?? true }
-    let predicted = candidates.map { (encoding: $0, goodput: predict($0, networkRate, elsewhere)) }
-    guard let best = predicted.max(by: { $0.goodput < $1.goodput }) else { return }
-    let good = predicted.filter { $0.goodput >= best.goodput * Self.tolerance }
-    guard let chosen = good.max(by: { speed($0.encoding) < speed($1.encoding) }) else { return }
-    let present = predict(current, networkRate, elsewhere)
-    let isBetter = chosen.goodput > present * Self.hysteresis
-    let isCheaper =
-      chosen.goodput >= present * Self.tolerance && speed(chosen.encoding) > Self.cheaper * speed(current)
-    guard chosen.encoding != current, isBetter || isCheaper else { return }
-    let limit = elsewhere < networkRate * profile.estimate(chosen.encoding).ratio ? "the rest" : "network"
-    let why =
-      "\(limit) \(Text.rate(limit == "network" ? networkRate : elsewhere)), ratio "
-      + "\(Text.tenths(profile.estimate(chosen.encoding).ratio)): \(Text.rate(chosen.goodput)) instead of "
-      + "\(Text.rate(present))\(isBetter ? "" : ", for less work")"
-    trial = Trial(from: current, goodput: goodput.value)
-    change(to: chosen.encoding, now, why)
+    let present = predict(current, rate, elsewhere)
+    let cheaper = link.isBusy ? nil : cheaper(candidates, elsewhere)
+    if let better = better(than: present, candidates, rate, elsewhere) ?? cheaper {
+      trial = Trial(from: current, goodput: goodput.value)
+      return change(to: better, now, why(better, rate, elsewhere))
+    }
+    if !link.isBusy { network.hopeForMore(over: length) }
+  }
+
+  /// What promises clearly more.
+  private func better(
+    than present: Double, _ candidates: [ChunkEncoding], _ rate: Double, _ elsewhere: Double
+  ) -> ChunkEncoding? {
+    let best = candidates.lazy.map { predict($0, rate, elsewhere) }.max() ?? 0
+    guard best * Self.tolerance > present * (1 + Self.hysteresis + Self.unrestful * unrest) else {
+      return nil
+    }
+    return fastest(candidates.filter { predict($0, rate, elsewhere) >= best * Self.tolerance })
+  }
+
+  /// What surely gets as much through for much less work.
+  private func cheaper(_ candidates: [ChunkEncoding], _ elsewhere: Double) -> ChunkEncoding? {
+    // With room to spare: at the network's limit it would have to go back.
+    let needed = Self.room * min(elsewhere, goodput.value)
+    guard goodput.isKnown, working.value > Self.work else { return nil }
+    return fastest(
+      candidates.filter {
+        speed($0) > Self.cheaper * speed(current) && predict($0, network.sure, elsewhere) >= needed
+      })
+  }
+
+  private func fastest(_ encodings: [ChunkEncoding]) -> ChunkEncoding? {
+    encodings.max { speed($0) < speed($1) }
+  }
+
+  private func why(_ encoding: ChunkEncoding, _ rate: Double, _ elsewhere: Double) -> String {
+    let estimate = profile.estimate(encoding)
+    let limit =
+      elsewhere < min(rate * estimate.ratio, estimate.speed)
+      ? "the rest \(Text.rate(elsewhere))"
+      : "network \(Text.rate(rate)), ratio \(Text.tenths(estimate.ratio))"
+    return
+      "\(limit): \(Text.rate(predict(encoding, rate, elsewhere))) instead of \(Text.rate(predict(current, rate, elsewhere)))"
   }
 
   // MARK: Prediction
@@ -85,24 +125,11 @@ struct EncodingChoice: Sendable {
 
   private func speed(_ encoding: ChunkEncoding) -> Double { profile.estimate(encoding).speed }
 
-  /// What the network takes: measured while it was full; else at least what it took, and up to twice that.
-  private mutating func rate(_ link: LinkEstimate, _ now: Duration) -> Double? {
-    if let rate = link.busyRate {
-      measured = (rate, now)
-      return rate
-    }
-    guard link.deliveredRate > 0 else { return measured?.rate }
-    let hoped = 2 * link.deliveredRate
-    guard let (rate, time) = measured, now - time < Self.memory else { return hoped }
-    return max(link.deliveredRate, min(hoped, 1.1 * rate))
-  }
-
-  /// What everything else allows: where the session mostly waits for its source or for acknowledgements, not much
-  /// more than it gets. A receiver that says less than it takes is not believed.
-  private func elsewhere(_ observation: Observation, _ length: Duration, _ bounds: AdaptationBounds) -> Double
-  {
+  /// What everything else allows: where the network is not full and the session mostly waits for its source or for
+  /// acknowledgements, not much more than it gets. A receiver that says less than it takes is not believed.
+  private func elsewhere(_ isBusy: Bool, _ bounds: AdaptationBounds) -> Double {
     let hoped = 1.5 * goodput.value
-    let isElsewhere = (observation.sourceWait + observation.creditWait) * 2 > length
+    let isElsewhere = !isBusy && waiting.value > 0.5
     let told = bounds.receiverRate.map { max($0, hoped) } ?? .infinity
     return isElsewhere && hoped > 0 ? min(hoped, told) : told
   }
@@ -120,13 +147,17 @@ struct EncodingChoice: Sendable {
   private mutating func change(to encoding: ChunkEncoding, _ now: Duration, _ why: String) {
     reason = "\(encoding) for \(current): \(why)"
     (current, changed) = (encoding, now)
-    goodput.reset()
+    unrest += 1
+    (goodput, waiting, working) = (Lately(), Lately(), Lately())
   }
 
   /// After a while: was it right?
-  private mutating func conclude(_ trial: Trial, _ now: Duration) {
+  ///
+  /// Where the network is full its rate and the ratio have told; elsewhere a level can cost what no estimate shows,
+  /// as a processor that the receiver needs.
+  private mutating func conclude(_ trial: Trial, _ isBusy: Bool, _ now: Duration) {
     self.trial = nil
-    guard goodput.value < 0.9 * trial.goodput, goodput.isKnown else {
+    guard !isBusy, goodput.isKnown, goodput.value < 0.9 * trial.goodput else {
       banned[current] = nil
       return
     }
@@ -137,22 +168,22 @@ struct EncodingChoice: Sendable {
   }
 }
 
-/// Plain bytes per second, lately.
-private struct Goodput: Sendable {
+/// What comes to so much a second, lately: half of it is of the last half second.
+private struct Lately: Sendable {
   private(set) var value = 0.0
   private var known = 0.0
 
-  var isKnown: Bool { known > 0.2 }
+  var isKnown: Bool { known > 0.5 }
 
-  mutating func add(_ bytes: Int, over length: Duration) {
+  mutating func add(_ amount: Double, over length: Duration) {
     let seconds = length.seconds
     guard seconds > 0 else { return }
-    let weight = max(seconds / (seconds + 0.5), known > 0 ? 0 : 1)
-    value += (Double(bytes) / seconds - value) * weight
+    let weight = known > 0 ? seconds / (seconds + min(known, 0.5)) : 1
+    value += (amount / seconds - value) * weight
     known += seconds
   }
 
-  mutating func reset() { self = Goodput() }
+  mutating func add(_ time: Duration, over length: Duration) { add(time.seconds, over: length) }
 }
 
 extension ChunkEncoding: CustomStringConvertible {

@@ -8,9 +8,9 @@ public struct LinkEstimate: Sendable {
   private struct Interval {
     var end: Duration
     var length: Duration
-    var acknowledged: UInt64
-    var sent: UInt64
-    var retransmitted: UInt64
+    var acknowledged: Double
+    var sent: Double
+    var retransmitted: Double
     /// The connection had something to send throughout.
     var isBusy: Bool
   }
@@ -38,35 +38,48 @@ public struct LinkEstimate: Sendable {
     return max(.zero, rtt - minRTT)
   }
 
+  /// More of it than measurements err by.
+  public var isQueueing: Bool { queueing > (minRTT ?? .zero) * 2 / 5 + .milliseconds(3) }
+
   /// Bytes retransmitted, of those sent in the window; `nil` before anything was.
   public var loss: Double? {
     let sent = intervals.reduce(0) { $0 + $1.sent }
     guard sent > 0 else { return nil }
-    return min(1, Double(intervals.reduce(0) { $0 + $1.retransmitted }) / Double(sent))
+    return min(1, intervals.reduce(0) { $0 + $1.retransmitted } / sent)
   }
 
   /// Bytes per second that the network took while there was always something to send; `nil` when there was not, long
   /// enough to tell.
   public var busyRate: Double? {
-    var (bytes, time) = (UInt64(0), Duration.zero)
-    for interval in intervals where interval.isBusy {
+    var (bytes, time) = (0.0, Duration.zero)
+    for interval in recent where interval.isBusy {
       bytes += interval.acknowledged
       time += interval.length
     }
-    guard time >= leastBusy, bytes > 0 else { return nil }
-    return Double(bytes) / time.seconds
+    guard isBusy, time >= leastBusy, bytes > 0 else { return nil }
+    return bytes / time.seconds
   }
 
-  /// Bytes per second that it took at least: the most of any stretch.
+  /// Those of the last four round trips, and 300 ms at least: rates follow a link sooner than loss can be told.
+  private var recent: some Sequence<Interval> {
+    let length = max(.milliseconds(300), (minRTT ?? .zero) * 4)
+    let end = intervals.last?.end ?? .zero
+    return intervals.lazy.reversed().prefix { end - $0.end < length }
+  }
+
+  /// Bytes per second that it took.
   public var deliveredRate: Double {
-    let (bytes, time) = intervals.reduce((UInt64(0), Duration.zero)) {
-      ($0.0 + $1.acknowledged, $0.1 + $1.length)
-    }
-    return time > .zero ? Double(bytes) / time.seconds : 0
+    let (bytes, time) = recent.reduce((0.0, Duration.zero)) { ($0.0 + $1.acknowledged, $0.1 + $1.length) }
+    return time > .zero ? bytes / time.seconds : 0
   }
 
-  /// There was something to send throughout the last interval: the network is the limit.
-  public var isBusy: Bool { intervals.last?.isBusy ?? false }
+  /// There was something to send most of the time lately: the network is the limit.
+  public var isBusy: Bool {
+    let (busy, all) = recent.reduce((Duration.zero, Duration.zero)) {
+      ($0.0 + ($1.isBusy ? $1.length : .zero), $0.1 + $1.length)
+    }
+    return busy * 2 > all
+  }
 
   /// Two round trips: what was acknowledged within one was sent in the one before.
   private var leastBusy: Duration { max(.milliseconds(100), (minRTT ?? .zero) * 2) }
@@ -88,7 +101,7 @@ public struct LinkEstimate: Sendable {
         Interval(
           end: now, length: now - (lastTime ?? now),
           acknowledged: Self.payload(acknowledgedIn: observation, share),
-          sent: UInt64(observation.payloadBytes), retransmitted: 0, isBusy: isBusy))
+          sent: Double(observation.payloadBytes), retransmitted: 0, isBusy: isBusy))
     }
     if observation.plainBytes > 0 {
       share = Double(observation.payloadBytes) / Double(observation.plainBytes)
@@ -103,16 +116,17 @@ public struct LinkEstimate: Sendable {
   }
 
   /// Acknowledgements count plain bytes.
-  private static func payload(acknowledgedIn observation: Observation, _ share: Double) -> UInt64 {
-    UInt64(Double(observation.acknowledgedBytes) * share)
+  private static func payload(acknowledgedIn observation: Observation, _ share: Double) -> Double {
+    Double(max(0, observation.acknowledgedBytes)) * share
   }
 
   /// Totals that fall come from a connection that is not the same: they count as nothing.
   private static func interval(
     _ before: LinkSample, _ after: LinkSample, _ start: Duration, _ end: Duration, _ isBusy: Bool
   ) -> Interval {
-    func rise(_ field: KeyPath<LinkSample, UInt64>) -> UInt64 {
-      after[keyPath: field] > before[keyPath: field] ? after[keyPath: field] - before[keyPath: field] : 0
+    func rise(_ field: KeyPath<LinkSample, UInt64>) -> Double {
+      after[keyPath: field] > before[keyPath: field]
+        ? Double(after[keyPath: field] - before[keyPath: field]) : 0
     }
     return Interval(
       end: end, length: end - start, acknowledged: rise(\.bytesAcknowledged), sent: rise(\.bytesSent),

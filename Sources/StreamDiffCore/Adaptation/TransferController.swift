@@ -50,9 +50,11 @@ public struct TransferController: Sendable {
     observation.time = max(observation.time, lastTime)
     let length = observation.time - lastTime
     lastTime = observation.time
-    // Always something to send: it waited for room, or the kernel had some left, before and now.
+    // Always something to send: the kernel had some left before and now, or the sender waited for room, or the network
+    // has a queue. (What
+    // `isAppLimited` says is of the last sample of a rate, and often of a burst.)
     let isNotSent = (observation.link?.bytesNotSent ?? 0) > 0
-    let isBusy = observation.sendWait * 20 > length || isNotSent && lastNotSent
+    let isBusy = isNotSent && lastNotSent || observation.sendWait * 5 > length || link.isQueueing
     lastNotSent = isNotSent
     link.receive(observation, isBusy: isBusy && length > .zero, window: settings.window)
     decision = decide(after: observation)

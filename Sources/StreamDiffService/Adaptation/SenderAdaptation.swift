@@ -111,10 +111,12 @@ final class SenderAdaptation: Sendable {
     _ link: ConnectionLink?, probe: @escaping @Sendable ([Int32]) -> Void,
     decided: @Sendable (AdaptationReport?) -> Void
   ) async throws {
+    var wasIdle = false
     while true {
-      let isIdle = state.withLock { $0.tally.chunks == 0 }
-      try await Task.sleep(for: isIdle ? Self.idleInterval : Self.interval)
+      try await Task.sleep(for: wasIdle ? Self.idleInterval : Self.interval)
       let sample = await link?.sample()
+      // Waiting for credit or room is not idle.
+      wasIdle = state.withLock { $0.tally.chunks == 0 && $0.waiting?.kind == .source }
       let (decision, message) = look(sample)
       if !decision.probe.isEmpty { probe(decision.probe) }
       if let congestion = decision.congestion, let link { await use(congestion, on: link) }

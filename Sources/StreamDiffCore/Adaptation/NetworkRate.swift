@@ -1,0 +1,52 @@
+/// What the network takes, in bytes per second: measured while it is full; else not known, and hoped for.
+struct NetworkRate: Sendable {
+  /// How long a rate that was measured holds for a network that is not full any more: at first, and at most.
+  static let memory = Duration.seconds(2)
+  static let longestMemory = Duration.seconds(16)
+  /// A network that is not full may take so many times what it does: at first, and after long.
+  static let leastHope = 2.0
+  static let mostHope = 64.0
+  /// It surely takes so many times what it does, or little is lost.
+  static let surely = 1.4
+  /// A rate that differs by so much is another.
+  static let other = 1.25
+
+  private var measured: (rate: Double, time: Duration)?
+  /// The rate that was measured last, forgotten to find out whether it is still true.
+  private var doubted: Double?
+  private var memory = Self.memory
+  private var hope = Self.leastHope
+  private var delivered = 0.0
+
+  /// To be found out whether it is true; `nil` before anything was sent.
+  private(set) var hoped: Double?
+
+  /// What can be relied on.
+  var sure: Double { measured?.rate ?? Self.surely * delivered }
+
+  mutating func update(_ link: LinkEstimate, now: Duration) {
+    delivered = link.deliveredRate
+    if let rate = link.busyRate {
+      if let doubted = doubted.take() {
+        // It was true: ask less and less often.
+        let isSame = rate < doubted * Self.other && doubted < rate * Self.other
+        memory = isSame ? min(Self.longestMemory, memory * 2) : Self.memory
+      }
+      measured = (rate, now)
+      (hope, hoped) = (Self.leastHope, rate)
+      return
+    }
+    guard delivered > 0 else { return }
+    if let (rate, time) = measured {
+      guard now - time >= memory || delivered >= rate else { return hoped = rate }
+      (measured, doubted) = (nil, rate)
+    }
+    hoped = hope * delivered
+  }
+
+  /// Nothing is better as far as is known: look further.
+  mutating func hopeForMore(over length: Duration) {
+    guard measured == nil else { return }
+    hope = min(Self.mostHope, hope * (1 + length.seconds))
+  }
+}

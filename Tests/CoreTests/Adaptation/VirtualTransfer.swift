@@ -1,0 +1,168 @@
+import StreamDiffCore
+
+/// A transfer over a link that exists in numbers alone: every 50 ms what the parts of the way allow becomes an
+/// observation, and the controller's decision holds for the next 50 ms.
+///
+/// It is a fluid model: the slowest of encoding, network, source and receiver is the goodput, the rest waits.
+struct VirtualTransfer {
+  /// What the link, the data and the two ends are at a moment.
+  struct Conditions {
+    var rtt = 0.02
+    /// Bytes per second that the network delivers, loss accounted for.
+    var rate = 12.5e6
+    var loss = 0.0
+    /// How well the data shrinks: 0 is random, 1 as the mean of the priors.
+    var shrink = 1.0
+    /// Of the processor that encodes: 1 is the priors' machine.
+    var processor = 1.0
+    /// Plain bytes per second.
+    var source = 400e6
+    var receiver = 300e6
+    /// Plain bytes.
+    var credit = 64e6
+  }
+
+  static let step = 0.05
+
+  var controller: TransferController
+  var random: SplitMix
+  /// What each level is to the mean, in this data: truth that the controller has to find.
+  let bias: [Int32: (speed: Double, gain: Double)]
+  /// Relative error of single measurements.
+  var noise = 0.1
+  /// Whether the kernel tells anything.
+  var hasKernel = true
+  /// Changes what the controller is told.
+  var lie: (@Sendable (inout Observation) -> Void)?
+
+  private(set) var time = 0.0
+  /// Plain bytes.
+  private(set) var delivered = 0.0
+  private var sent = 0.0
+  private var retransmitted = 0.0
+  private var probes: [CodecProbeResult] = []
+  private(set) var changes: [Double] = []
+  private(set) var decisions: [Decision] = []
+
+  init(_ settings: AdaptationSettings = AdaptationSettings(), seed: Int, spread: Double = 0.2) {
+    controller = TransferController(settings)
+    random = SplitMix(seed: seed)
+    var bias: [Int32: (speed: Double, gain: Double)] = [:]
+    for level in CodecProfile.levels {
+      bias[level] = (
+        .random(in: (1 - spread)...(1 + spread), using: &random),
+        .random(in: (1 - spread)...(1 + spread), using: &random)
+      )
+    }
+    self.bias = bias
+  }
+
+  /// The truth of an encoding: plain bytes per second, and plain bytes over payload.
+  func truth(_ encoding: ChunkEncoding, _ now: Conditions) -> CodecProfile.Estimate {
+    guard encoding.codec == .zstd, let bias = bias[encoding.level] else {
+      return CodecProfile.Estimate(speed: 4e9, ratio: 1)
+    }
+    var prior = CodecProfile().estimate(encoding)
+    prior.speed *= bias.speed * now.processor
+    prior.ratio = 1 + (prior.ratio - 1) * bias.gain * now.shrink
+    return prior
+  }
+
+  /// Plain bytes per second with these settings.
+  func goodput(_ encoding: ChunkEncoding, bytesInFlight: Double, _ now: Conditions) -> Double {
+    let truth = truth(encoding, now)
+    let flight = min(bytesInFlight, now.credit) / (now.rtt + 0.002)
+    return min(truth.speed, now.rate * truth.ratio, now.source, now.receiver, flight)
+  }
+
+  /// The best of all fixed settings.
+  func oracle(_ now: Conditions) -> Double {
+    let levels = CodecProfile.levels.filter {
+      controller.settings.levelMin...controller.settings.levelMax ~= $0
+    }
+    let encodings = [ChunkEncoding.plain] + levels.map { ChunkEncoding(codec: .zstd, level: $0) }
+    return encodings.map { goodput($0, bytesInFlight: 64e6, now) }.max() ?? 0
+  }
+
+  private mutating func measured(_ value: Double) -> Double {
+    value * .random(in: (1 - noise)...(1 + noise), using: &random)
+  }
+
+  /// One step. - Returns: plain bytes that got through.
+  mutating func advance(_ now: Conditions) -> Double {
+    let decision = controller.decision
+    let encoding = decision.settings.encoding
+    let truth = truth(encoding, now)
+    let goodput = goodput(encoding, bytesInFlight: Double(decision.bytesInFlight), now)
+    time += Self.step
+    let plain = goodput * Self.step
+    delivered += plain
+    var observation = Observation()
+    observation.time = .nanoseconds(Int64(time * 1e9))
+    observation.encoding = encoding
+    observation.plainBytes = Int(plain)
+    observation.payloadBytes = Int(measured(plain / truth.ratio))
+    observation.chunks = max(1, observation.plainBytes / decision.settings.bytes)
+    let encodeShare = min(1, goodput / truth.speed)
+    observation.encodeTime = .nanoseconds(Int64(measured(encodeShare * Self.step) * 1e9))
+    let rest = max(0, (1 - encodeShare) * Self.step)
+    let isNetwork = goodput >= now.rate * truth.ratio * 0.999
+    let waited = Duration.nanoseconds(Int64(rest * 1e9))
+    if isNetwork {
+      observation.sendWait = waited
+    } else if goodput >= now.source * 0.999 {
+      observation.sourceWait = waited
+    } else {
+      observation.creditWait = waited
+    }
+    observation.acknowledgedBytes = observation.plainBytes
+    observation.acknowledgementDelay = .nanoseconds(Int64(measured(now.rtt + 0.002) * 1e9))
+    observation.bytesInFlight = min(decision.bytesInFlight, Int(now.credit))
+    let wire = plain / truth.ratio
+    sent += wire * (1 + now.loss)
+    retransmitted += wire * now.loss
+    if hasKernel {
+      var link = LinkSample()
+      let queue = isNetwork ? now.rtt * 0.2 : 0
+      link.rtt = .nanoseconds(Int64(measured(now.rtt + queue) * 1e9))
+      link.minRTT = .nanoseconds(Int64(now.rtt * 1e9))
+      link.bytesSent = UInt64(sent)
+      link.bytesRetransmitted = UInt64(retransmitted)
+      link.bytesAcknowledged = UInt64(sent - retransmitted)
+      link.deliveryRate = UInt64(measured(wire / Self.step))
+      link.isAppLimited = !isNetwork
+      link.bytesNotSent = isNetwork ? 100_000 : 0
+      link.congestion = .bbr
+      observation.link = link
+    }
+    observation.probes = exchange(&probes, with: [])
+    lie?(&observation)
+    let next = controller.receive(observation)
+    if next.settings.encoding != encoding { changes.append(time) }
+    decisions.append(next)
+    for level in next.probe { probes.append(probe(level, now)) }
+    return plain
+  }
+
+  private mutating func probe(_ level: Int32, _ now: Conditions) -> CodecProbeResult {
+    let truth = truth(ChunkEncoding(codec: .zstd, level: level), now)
+    let plain = 256 << 10
+    // One sample for all: what differs between levels is told well, and times badly.
+    return CodecProbeResult(
+      level: level, plainBytes: plain, payloadBytes: max(1, Int(Double(plain) / truth.ratio)),
+      time: .nanoseconds(Int64(measured(Double(plain) / truth.speed) * 1e9)))
+  }
+
+  /// Runs for so long. - Returns: goodput over the oracle's in the part after `settle`.
+  mutating func run(_ now: Conditions, seconds: Double, settle: Double) -> Double {
+    var (got, best) = (0.0, 0.0)
+    let start = time
+    while time - start < seconds {
+      let plain = advance(now)
+      guard time - start > settle else { continue }
+      got += plain
+      best += oracle(now) * Self.step
+    }
+    return best > 0 ? got / best : 1
+  }
+}
