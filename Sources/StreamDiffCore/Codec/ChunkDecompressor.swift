@@ -3,8 +3,13 @@ import CZstd
 /// Turns payloads back into plain bytes: the other end of `ChunkCompressor`. What arrives may be
 /// hostile: output never exceeds the declared length, and memory never a window of 1 MiB.
 @safe public struct ChunkDecompressor: ~Copyable, @unchecked Sendable {  // the context has one owner
+  /// The longest prefix that a sender may use: ours use half of it.
+  static let prefixBytes = 512 << 10
+  /// 1 MiB, the widest window that a sender may use: ours use half of it.
+  static let windowLog: Int32 = 20
+
   private let context: OpaquePointer
-  private var history = PlainHistory()
+  private var history = PlainHistory(capacity: prefixBytes)
   /// Whether a chunk may continue the frame of the chunk before.
   private var isOpen = false
 
@@ -12,8 +17,8 @@ import CZstd
     guard let context = unsafe ZSTD_createDCtx() else {
       throw CodecError(.outOfMemory, "no memory for a zstd decompressor")
     }
-    let result = unsafe ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, Zstd.windowLog)
-    precondition(ZSTD_isError(result) == 0, "zstd knows no window of 2^\(Zstd.windowLog) bytes")
+    let result = unsafe ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, Self.windowLog)
+    precondition(ZSTD_isError(result) == 0, "zstd knows no window of 2^\(Self.windowLog) bytes")
     unsafe self.context = context
   }
 

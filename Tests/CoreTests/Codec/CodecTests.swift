@@ -82,8 +82,8 @@ private let one = ChunkEncoding(codec: .zstd, level: 1)
         EncodedFrame(isNewFrame: true, prefixLength: 0),
         EncodedFrame(isNewFrame: false, prefixLength: 0),
         EncodedFrame(isNewFrame: false, prefixLength: 0),
-        EncodedFrame(isNewFrame: true, prefixLength: 512 << 10),
-        EncodedFrame(isNewFrame: true, prefixLength: 512 << 10),
+        EncodedFrame(isNewFrame: true, prefixLength: 256 << 10),
+        EncodedFrame(isNewFrame: true, prefixLength: 256 << 10),
         EncodedFrame(isNewFrame: false, prefixLength: 0),
       ])
   }
