@@ -4,30 +4,30 @@ import CZstd
 ///
 /// zstd's own tables are made for files. A frame here sees 512 KiB back, so that tables of millions of places only
 /// take memory and time: level 12 took 52 MB a stream and runs twice as fast with 2.5, for at most 2 % of the ratio.
-struct FrameParameters: Hashable, Sendable {
-  let level: Int32
+public struct FrameParameters: Hashable, Sendable {
+  public let level: Int32
   /// How far back a frame sees. Twice as much costs 512 KiB on both sides, and gains 0 to 1.6 %.
-  let windowLog: Int32
+  public let windowLog: Int32
   /// zstd buffers two blocks, and room for the matches of one. Chunks are seldom longer than a block.
-  let blockBytes: Int32
+  public let blockBytes: Int32
 
   /// What a level gets while there is memory.
-  /// - Parameter level: one out of range counts as the nearest.
-  init(level: Int32) {
+  /// - Parameter level: one out of range counts as the nearest, 0 as 3, which it means to zstd.
+  public init(level: Int32) {
     self.init(level: level, windowLog: 19, blockBytes: 64 << 10)
   }
 
   /// The least that compresses: half the memory, and about 4 % less ratio.
-  static func least(level: Int32) -> FrameParameters {
-    FrameParameters(level: min(level, 1), windowLog: 18, blockBytes: 32 << 10)
+  public static func least(level: Int32) -> FrameParameters {
+    FrameParameters(level: level < 0 ? level : 1, windowLog: 18, blockBytes: 32 << 10)
   }
 
   private init(level: Int32, windowLog: Int32, blockBytes: Int32) {
-    self.level = min(max(level, Self.levels.lowerBound), Self.levels.upperBound)
+    self.level = level == 0 ? 3 : min(max(level, Self.levels.lowerBound), Self.levels.upperBound)
     (self.windowLog, self.blockBytes) = (windowLog, blockBytes)
   }
 
-  static let levels: ClosedRange<Int32> = -7...19
+  public static let levels: ClosedRange<Int32> = -7...19
 
   /// Of zstd's tables, in powers of two; `nil` leaves it to the level: under 4 they are small. Twice as many places
   /// gain 0.5 % and take 0.8 MB; levels from 9 on are chosen for that. From 13 on a tree links positions, by two
@@ -63,13 +63,14 @@ struct FrameParameters: Hashable, Sendable {
     }
   }
 
-  /// What a context takes once it has compressed with these parameters, at most.
-  var contextBytes: Int { Self.sizes[self] ?? measuredBytes }
+  /// What a context takes once it has compressed with these parameters, at most. The least is the same at all
+  /// levels: room for one is room for any.
+  public var contextBytes: Int {
+    self == .least(level: level) ? Self.leastBytes : Self.sizes[Int(level - Self.levels.lowerBound)]
+  }
 
-  private static let sizes = {
-    let all = levels.flatMap { [FrameParameters(level: $0), .least(level: $0)] }
-    return Dictionary(all.map { ($0, $0.measuredBytes) }) { first, _ in first }
-  }()
+  public static let leastBytes = FrameParameters.least(level: 1).measuredBytes
+  private static let sizes = levels.map { FrameParameters(level: $0).measuredBytes }
 
   private var measuredBytes: Int {
     guard let parameters = unsafe ZSTD_createCCtxParams() else {

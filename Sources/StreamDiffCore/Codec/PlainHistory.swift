@@ -41,12 +41,25 @@
     let target =
       unsafe frozen ?? UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: 16)
     unsafe frozen = target
-    // Of two parts where the run wraps.
+    unsafe copy(length, to: target)
+    return unsafe UnsafeRawBufferPointer(rebasing: target[..<length])
+  }
+
+  /// The last bytes, at most `most` of them.
+  func last(_ most: Int) -> [UInt8] {
+    let length = min(most, count)
+    return unsafe [UInt8](unsafeUninitializedCapacity: length) { target, written in
+      unsafe copy(length, to: UnsafeMutableRawBufferPointer(target))
+      written = length
+    }
+  }
+
+  /// Of two parts where the run wraps.
+  private func copy(_ length: Int, to target: UnsafeMutableRawBufferPointer) {
     let start = (end - length + capacity) % capacity
     let first = min(length, capacity - start)
     unsafe target.copyMemory(from: UnsafeRawBufferPointer(rebasing: memory[start..<start + first]))
     unsafe UnsafeMutableRawBufferPointer(rebasing: target[first...]).copyMemory(
       from: UnsafeRawBufferPointer(rebasing: memory[..<(length - first)]))
-    return unsafe UnsafeRawBufferPointer(rebasing: target[..<length])
   }
 }

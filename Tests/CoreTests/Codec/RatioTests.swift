@@ -33,7 +33,7 @@ import Testing
 
   /// Bytes of each chunk's payload.
   static func payloads(_ chunk: Int, _ encoding: (Int) -> ChunkEncoding) throws -> [Int] {
-    var compressor = try ChunkCompressor()
+    var compressor = ChunkCompressor()
     var payload: [UInt8] = []
     return try stride(from: 0, to: text.count, by: chunk).enumerated().map { number, start in
       payload.removeAll(keepingCapacity: true)

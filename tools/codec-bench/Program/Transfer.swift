@@ -43,7 +43,7 @@ struct Transfer {
 
   private init(_ bytes: [UInt8], chunk size: Int, encoding: (Int) -> ChunkEncoding) throws {
     plain = bytes.count
-    var compressor = try ChunkCompressor()
+    var compressor = ChunkCompressor()
     var sent: [(payload: [UInt8], codec: Codec, frame: EncodedFrame)] = []
     var (isFirst, firsts, seconds) = (false, 0.0, 0.0)
     for (number, start) in stride(from: 0, to: bytes.count, by: size).enumerated() {
@@ -74,7 +74,7 @@ struct Transfer {
   private mutating func decompress(
     _ sent: [(payload: [UInt8], codec: Codec, frame: EncodedFrame)], _ bytes: [UInt8], _ size: Int
   ) throws {
-    var decompressor = try ChunkDecompressor()
+    var decompressor = ChunkDecompressor()
     var output: [UInt8] = []
     for (number, chunk) in sent.enumerated() {
       let plain = number * size..<min((number + 1) * size, bytes.count)
