@@ -95,6 +95,13 @@ let package = Package(
       ],
       path: "tools/transport/Program", swiftSettings: strict),
     .testTarget(name: "LinkTests", dependencies: ["LinkModel"], swiftSettings: strict),
+    .executableTarget(
+      name: "codec-bench",
+      dependencies: [
+        "StreamDiffCore", "StreamDiffWire", .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      path: "tools/codec-bench/Program", swiftSettings: strict),
 
     .target(
       name: "Fuzzing",

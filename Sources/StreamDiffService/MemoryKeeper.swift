@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import NIOPosix
+import StreamDiffCore
 
 /// Gives memory back to the system when a burst is over: the heap keeps what was freed, for every thread apart,
 /// and would look as large as its largest moment for ever.
@@ -33,6 +34,7 @@ public enum MemoryKeeper {
         let (nowUsed, now) = (processorTime(), clock.now)
         let isQuiet = nowUsed - used < (now - since) * quietShare
         (used, since) = (nowUsed, now)
+        CodecPool.node.giveBackIdle()
         let (before, allowed) = (rest, isQuiet ? keptWhenQuiet : kept)
         rest = try await NIOThreadPool.singleton.runIfActive {
           giveBack(beyond: before + allowed, rest: before)

@@ -3,21 +3,18 @@ import CZstd
 /// Turns payloads back into plain bytes: the other end of `ChunkCompressor`. What arrives may be
 /// hostile: output never exceeds the declared length, and memory never a window of 1 MiB.
 @safe public struct ChunkDecompressor: ~Copyable, @unchecked Sendable {  // the context has one owner
-  private let context: OpaquePointer
-  private var history = PlainHistory()
+  /// The longest prefix that a sender may use: ours use half of it.
+  static let prefixBytes = 512 << 10
+
+  private let pool: CodecPool
+  /// While a frame is open.
+  private var lent: Lent<DecompressionContext>?
+  private var history = PlainHistory(capacity: prefixBytes)
   /// Whether a chunk may continue the frame of the chunk before.
   private var isOpen = false
 
-  public init() throws(CodecError) {
-    guard let context = unsafe ZSTD_createDCtx() else {
-      throw CodecError(.outOfMemory, "no memory for a zstd decompressor")
-    }
-    let result = unsafe ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, Zstd.windowLog)
-    precondition(ZSTD_isError(result) == 0, "zstd knows no window of 2^\(Zstd.windowLog) bytes")
-    unsafe self.context = context
-  }
-
-  deinit { unsafe ZSTD_freeDCtx(context) }
+  /// - Parameter pool: where contexts come from, which a decompressor has while a frame is open.
+  public init(pool: CodecPool = .node) { self.pool = pool }
 
   /// Appends exactly `plainLength` bytes to `output`. The other parameters are the chunk's header.
   /// - Throws: with `output` as it was. Chunks that continue the frame are refused from then on.
@@ -35,6 +32,7 @@ import CZstd
     let start = output.count
     let wasOpen = isOpen
     isOpen = false
+    defer { if !isOpen { lent = nil } }
     switch codec {
     case .none:
       guard !isNewFrame else { throw CodecError(.malformed, "an uncompressed chunk starts no frame") }
@@ -43,13 +41,13 @@ import CZstd
       }
       unsafe payload.withUnsafeBytes { unsafe output.append(contentsOf: $0) }
     case .zstd:
-      if isNewFrame {
-        try startFrame(prefixLength)
-      } else if !wasOpen {
+      if isNewFrame { try startFrame(prefixLength) }
+      guard let lent, isNewFrame || wasOpen else {
         throw CodecError(.malformed, "a chunk continues a frame that is not open")
       }
       do {
-        isOpen = try decode(payload, plainLength, into: &output)
+        isOpen = try unsafe decode(payload, plainLength, lent.context.pointer, into: &output)
+        if isNewFrame { lent.recount() }
       } catch {
         output.removeSubrange(start...)
         throw error
@@ -62,6 +60,8 @@ import CZstd
     guard prefixLength >= 0, prefixLength <= history.count else {
       throw CodecError(.malformed, "a prefix of \(prefixLength) bytes where \(history.count) are known")
     }
+    if lent == nil { lent = try pool.decompressor() }
+    guard let context = unsafe lent?.context.pointer else { preconditionFailure("nothing was lent") }
     try Zstd.check(unsafe ZSTD_DCtx_reset(context, ZSTD_reset_session_only), "start a frame")
     let prefix = unsafe history.freeze(prefixLength)
     if unsafe !prefix.isEmpty {
@@ -71,7 +71,7 @@ import CZstd
 
   /// - Returns: whether the frame goes on.
   private func decode(
-    _ payload: RawSpan, _ plainLength: Int, into output: inout [UInt8]
+    _ payload: RawSpan, _ plainLength: Int, _ context: OpaquePointer, into output: inout [UInt8]
   ) throws(CodecError) -> Bool {
     guard payload.byteCount > 0 || plainLength > 0 else { return true }
     var isEnded = false
@@ -92,7 +92,7 @@ import CZstd
               .malformed,
               "\(input.pos) of \(input.size) bytes gave \(sink.pos) plain bytes of \(plainLength)")
           }
-          if !isEnded { try unsafe expectNothingMore(&input, plainLength) }
+          if !isEnded { try unsafe expectNothingMore(context, &input, plainLength) }
           count += plainLength
         }
       }
@@ -102,7 +102,7 @@ import CZstd
 
   /// All input is taken and the output is full: does the decoder hold back more?
   private func expectNothingMore(
-    _ input: inout ZSTD_inBuffer, _ plainLength: Int
+    _ context: OpaquePointer, _ input: inout ZSTD_inBuffer, _ plainLength: Int
   ) throws(CodecError) {
     var extra: UInt8 = 0
     try unsafe withUnsafeMutableBytes(of: &extra) { extra throws(CodecError) in

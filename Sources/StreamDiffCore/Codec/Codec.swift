@@ -30,6 +30,8 @@ public struct EncodedFrame: Hashable, Sendable {
 public struct CodecError: Error, Hashable, Sendable {
   public enum Code: Hashable, Sendable {
     case outOfMemory
+    /// The pool has no room for a trial; it may have later.
+    case noRoom
     /// The bytes, or what their header says of them, are wrong.
     case malformed
     /// Beyond `Limits.chunkBytes`, or in need of a window beyond 1 MiB.

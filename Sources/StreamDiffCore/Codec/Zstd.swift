@@ -2,9 +2,6 @@ import CZstd
 
 /// What both directions share.
 enum Zstd {
-  /// 1 MiB: level 19 would take 92 MB a stream by its own choice of window.
-  static let windowLog: Int32 = 20
-
   /// - Returns: `result` unless it is an error code.
   @discardableResult
   static func check(_ result: Int, _ action: @autoclosure () -> String) throws(CodecError) -> Int {

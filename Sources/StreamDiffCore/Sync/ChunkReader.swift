@@ -27,17 +27,14 @@ public struct ChunkReader: ~Copyable {
   /// The number of the last operation that came whole.
   public private(set) var lastOrdinal: Ordinal
 
-  /// - Parameter firstOrdinal: number of the first operation expected: the one after the last that
-  ///   the receiver's hello names.
-  /// - Throws: `SyncError` when there is no memory for the codec.
-  public init(firstOrdinal: Ordinal = Ordinal(1)) throws(SyncError) {
+  /// - Parameters:
+  ///   - firstOrdinal: number of the first operation expected: the one after the last that the receiver's hello
+  ///     names.
+  ///   - pool: where the decompressor's contexts come from.
+  public init(firstOrdinal: Ordinal = Ordinal(1), pool: CodecPool = .node) {
     precondition(firstOrdinal > .zero, "ordinals start at 1")
     lastOrdinal = Ordinal(firstOrdinal.rawValue - 1)
-    do throws(CodecError) {
-      decompressor = try ChunkDecompressor()
-    } catch {
-      throw SyncError(.resources, error.detail)
-    }
+    decompressor = ChunkDecompressor(pool: pool)
   }
 
   /// Bytes that wait for the rest of their operation.

@@ -25,21 +25,23 @@ public struct ChunkWriter: ~Copyable {
   ///   - firstOrdinal: number of the first operation: the one after the last that the receiver's hello
   ///     names.
   ///   - lastSequence: of the session's connection before.
-  /// - Throws: `SyncError` when there is no memory for the codec.
-  public init(firstOrdinal: Ordinal = Ordinal(1), lastSequence: UInt64 = 0) throws(SyncError) {
+  ///   - pool: where the compressor's contexts come from.
+  public init(firstOrdinal: Ordinal = Ordinal(1), lastSequence: UInt64 = 0, pool: CodecPool = .node) {
     precondition(firstOrdinal > .zero, "ordinals start at 1")
     lastOrdinal = Ordinal(firstOrdinal.rawValue - 1)
     lastSent = lastOrdinal
     self.lastSequence = lastSequence
-    do throws(CodecError) {
-      compressor = try ChunkCompressor()
-    } catch {
-      throw SyncError(.resources, error.detail)
-    }
+    compressor = ChunkCompressor(pool: pool)
   }
 
   /// Plain bytes that wait for a chunk.
   public var bufferedBytes: Int { buffer.count - head }
+
+  /// How the last chunk was encoded: not at the level that was asked for where the node had no memory for it.
+  public var encoding: ChunkEncoding { compressor.encoding }
+
+  /// The last plain bytes of the chunks taken, at most 256 KiB: a sample for a `CodecProbe`.
+  public func recentPlain(_ most: Int) -> [UInt8] { compressor.recentPlain(most) }
 
   /// The last operation of which every byte is in a chunk that was taken.
   public var lastOrdinalTaken: Ordinal { lastSent }
@@ -113,7 +115,7 @@ public struct ChunkWriter: ~Copyable {
     if count > 0 {
       do throws(CodecError) {
         let frame = try compressor.compress(plain, as: encoding, into: &payload)
-        header.codec = encoding.codec
+        header.codec = compressor.encoding.codec
         header.isNewFrame = frame.isNewFrame
         header.prefixLength = UInt32(frame.prefixLength)
       } catch {

@@ -55,6 +55,8 @@ public struct GroupService: Sendable {
       + [
         ("sessions_remembered", UInt64(replica.store.sessions.records)),
         ("heap_bytes_in_use", UInt64(MemoryKeeper.heapBytesInUse)),
+        ("codec_bytes_in_use", UInt64(CodecPool.node.use.bytes)),
+        ("codec_bytes_kept", UInt64(CodecPool.node.keptBytes)),
       ] + Self.counters(server?.counters))
       .map { StatusResponse.Counter($0.name, $0.value) }
     call.respond(response.encode())

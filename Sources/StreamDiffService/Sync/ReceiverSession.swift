@@ -84,7 +84,7 @@ final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable 
   private func receive(_ message: SyncMessage, _ reader: inout ChunkReaderBox?) async throws {
     let actions = try state.withLock { try $0.machine.receive(message) }
     if case .chunk(let chunk) = message {
-      if reader == nil { reader = try ChunkReaderBox(firstOrdinal: lastOrdinal + 1) }
+      if reader == nil { reader = ChunkReaderBox(firstOrdinal: lastOrdinal + 1) }
       for run in try reader?.receive(chunk) ?? [] { try await apply(run) }
       meter.plainBytes.add(Int(chunk.header.plainLength))
       meter.payloadBytes.add(chunk.payload.count)
@@ -220,6 +220,6 @@ final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable 
 /// A `ChunkReader` that a task can hold on to between messages.
 private final class ChunkReaderBox {
   private var reader: ChunkReader
-  init(firstOrdinal: Ordinal) throws(SyncError) { reader = try ChunkReader(firstOrdinal: firstOrdinal) }
+  init(firstOrdinal: Ordinal) { reader = ChunkReader(firstOrdinal: firstOrdinal) }
   func receive(_ chunk: Chunk) throws(SyncError) -> [OperationRun] { try reader.receive(chunk) }
 }

@@ -261,7 +261,7 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
   private func sendBatches() async throws {
     var batch = await nextBatch()
     if batch == nil { return }
-    var writer = try ChunkWriter(
+    var writer = ChunkWriter(
       firstOrdinal: state.withLock { $0.machine.firstOrdinal }, lastSequence: options.course.lastSequence)
     // Taken out: what the writer has is not kept a second time while its chunks wait for credit.
     while let present = batch.take() {
@@ -295,7 +295,7 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
       let chunk = try writer.nextChunk(
         settings: settings, ending: ending, rttMilliseconds: UInt32(clamping: rtt.nanoseconds / 1_000_000))
     else { return nil }
-    adaptation.encoded(chunk, as: settings.encoding, in: start.duration(to: .now))
+    adaptation.encoded(chunk, as: writer.encoding, in: start.duration(to: .now))
     return chunk
   }
 

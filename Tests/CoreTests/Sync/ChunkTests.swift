@@ -20,8 +20,8 @@ struct ChunkTests {
   func roundTrip(seed: Int) throws {
     var random = SplitMix(seed: seed)
     let first = Ordinal(.random(in: 1...1000, using: &random))
-    var writer = try ChunkWriter(firstOrdinal: first)
-    var reader = try ChunkReader(firstOrdinal: first)
+    var writer = ChunkWriter(firstOrdinal: first)
+    var reader = ChunkReader(firstOrdinal: first)
     let operations = (0..<300).map { number in
       Operation.random(using: &random, valueBytes: 0...(number % 50 == 0 ? 70_000 : 200))
     }
@@ -62,14 +62,14 @@ struct ChunkTests {
     let operations = (1...9).map {
       Operation(key: [UInt8($0)], change: .put(value: [UInt8](repeating: 7, count: 40)))
     }
-    var writer = try ChunkWriter()
+    var writer = ChunkWriter()
     for operation in operations { try Self.append(operation, to: &writer) }
     while try writer.nextChunk(settings: settings) != nil {}
     // Of the nine, five were applied when the connection broke.
     let last = writer.lastSequence
     #expect(last > 1)
-    var again = try ChunkWriter(firstOrdinal: Ordinal(6), lastSequence: last)
-    var reader = try ChunkReader(firstOrdinal: Ordinal(6))
+    var again = ChunkWriter(firstOrdinal: Ordinal(6), lastSequence: last)
+    var reader = ChunkReader(firstOrdinal: Ordinal(6))
     for operation in operations[5...] { try Self.append(operation, to: &again) }
     var received: [Operation] = []
     var next = last + 1
@@ -87,8 +87,8 @@ struct ChunkTests {
 
   @Test("a patch without operations ends with one empty chunk")
   func empty() throws {
-    var writer = try ChunkWriter()
-    var reader = try ChunkReader()
+    var writer = ChunkWriter()
+    var reader = ChunkReader()
     let settings = ChunkSettings(bytes: 100, encoding: Self.encodings[1])
     #expect(try writer.nextChunk(settings: settings) == nil)
     #expect(try writer.nextChunk(settings: settings, flush: true) == nil)
@@ -103,7 +103,7 @@ struct ChunkTests {
     var chunk = Chunk(header: header, sequence: 1, isLast: false, payload: [])
     header.wireCRC = chunk.computedWireCRC
     chunk.header = header
-    var reader = try ChunkReader()
+    var reader = ChunkReader()
     #expect {
       try reader.receive(chunk)
     } throws: {
@@ -113,8 +113,8 @@ struct ChunkTests {
 
   @Test("operations of full size come through in chunks of full size, in runs that fit a log entry")
   func largest() throws {
-    var writer = try ChunkWriter()
-    var reader = try ChunkReader()
+    var writer = ChunkWriter()
+    var reader = ChunkReader()
     let value = [UInt8](repeating: 7, count: Limits.valueBytes)
     let settings = ChunkSettings(bytes: Limits.chunkBytes, encoding: Self.encodings[1])
     var sizes: [Int] = []
@@ -134,8 +134,8 @@ struct ChunkTests {
   @Test("a run that would exceed a log entry comes out as two")
   func split() throws {
     let large = [UInt8](repeating: 7, count: Limits.valueBytes)
-    var writer = try ChunkWriter()
-    var reader = try ChunkReader()
+    var writer = ChunkWriter()
+    var reader = ChunkReader()
     try writer.append(put: [UInt8](repeating: 1, count: Limits.keyBytes), expecting: .absent, value: large)
     try writer.append(put: [2], expecting: .absent, value: Array(large.dropLast(8)))
     let first = ChunkSettings(bytes: Limits.chunkBytes, encoding: Self.encodings[0])
@@ -150,7 +150,7 @@ struct ChunkTests {
   }
 
   static func chunks(_ encoding: ChunkEncoding) throws -> [Chunk] {
-    var writer = try ChunkWriter()
+    var writer = ChunkWriter()
     for number in 0..<40 as Range<UInt8> {
       try writer.append(put: [number], expecting: .any, value: [UInt8](repeating: number, count: 100))
     }
@@ -167,7 +167,7 @@ struct ChunkTests {
   func flips(encoding: ChunkEncoding) throws {
     let chunks = try Self.chunks(encoding)
     func expectLoss(_ what: String, _ damage: (inout Chunk) -> Void) throws {
-      var reader = try ChunkReader()
+      var reader = ChunkReader()
       _ = try reader.receive(chunks[0])
       var chunk = chunks[1]
       damage(&chunk)
@@ -229,7 +229,7 @@ struct ChunkTests {
     ] as [(String, SyncError.Code)])
   func hostile(what: String, code: SyncError.Code) throws {
     var chunk = try Self.chunks(Self.encodings[0])[0]
-    var reader = try ChunkReader()
+    var reader = ChunkReader()
     func refill(_ plain: [UInt8]) {
       chunk.payload = plain
       chunk.header.plainLength = UInt32(plain.count)
@@ -249,7 +249,7 @@ struct ChunkTests {
     case "too long": refill([UInt8](repeating: 1, count: Limits.chunkBytes + 1))
     case "expands further", "expands less":
       let plain = [UInt8](repeating: 1, count: 5000)
-      var compressor = try ChunkCompressor()
+      var compressor = ChunkCompressor()
       chunk.payload = []
       let frame = unsafe try compressor.compress(
         plain.span.bytes, as: Self.encodings[1], into: &chunk.payload)
@@ -271,7 +271,7 @@ struct ChunkTests {
   @Test("random chunks never crash the reader", arguments: 0..<300)
   func fuzz(seed: Int) throws {
     var random = SplitMix(seed: seed)
-    var reader = try ChunkReader()
+    var reader = ChunkReader()
     for sequence in 1...20 as ClosedRange<UInt64> {
       let payload = random.bytes(.random(in: 0...200, using: &random))
       var chunk = Chunk(

@@ -65,8 +65,8 @@ final class SyncPump {
       keyspace: Content.name, kind: nil, tree: target.tree, salt: 0x0102_0304_0506_0708)
     receiving.index = index
     receiver = SyncReceiver(receiving)
-    writer = try ChunkWriter()
-    reader = try ChunkReader()
+    writer = ChunkWriter()
+    reader = ChunkReader()
   }
 
   /// Runs until the sender is finished.

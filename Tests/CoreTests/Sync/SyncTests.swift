@@ -187,7 +187,7 @@ struct SyncTests {
     #expect(sender.operationsTaken(2) == [])
     #expect(sender.endOperations() == [.seal])
 
-    var writer = try ChunkWriter(firstOrdinal: sender.firstOrdinal)
+    var writer = ChunkWriter(firstOrdinal: sender.firstOrdinal)
     var content = Content()
     content.put([1], [1])
     try writer.append(put: [1], expecting: .any, value: [1])

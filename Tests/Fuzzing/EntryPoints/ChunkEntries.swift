@@ -13,7 +13,7 @@ extension EntryPoints {
   private static func chunkEntry(_ name: String, mends: Bool) -> EntryPoint {
     EntryPoint(name, shape: .messages, maximumBytes: 16 << 10, seeds: { ChunkSamples.streams }) {
       input, seen in
-      var reader = try ChunkReader()
+      var reader = ChunkReader()
       var mender = try ChunkMender()
       for message in messages(input) {
         guard case .chunk(var chunk) = message else { continue }
@@ -58,7 +58,7 @@ extension EntryPoints {
 struct ChunkMender: ~Copyable {
   private var decompressor: ChunkDecompressor
 
-  init() throws { decompressor = try ChunkDecompressor() }
+  init() throws { decompressor = ChunkDecompressor() }
 
   mutating func mend(_ chunk: inout Chunk) {
     var plain: [UInt8] = []
@@ -94,7 +94,7 @@ enum ChunkSamples {
   private static func chunks(
     _ settings: [(bytes: Int, encoding: ChunkEncoding)], zeros: Int
   ) throws -> [Chunk] {
-    var writer = try ChunkWriter()
+    var writer = ChunkWriter()
     for operation in Samples.operations + Samples.operations {
       switch operation.change {
       case .put(let value):

@@ -36,7 +36,7 @@ extension EntryPoints {
   private struct ReceiverEdge: ~Copyable {
     var machine: SyncReceiver
     private var content: MapContent
-    private var reader = try! ChunkReader()  // fails for lack of memory alone
+    private var reader = ChunkReader()  // fails for lack of memory alone
     private var store = StateMachine()
     private var index = LogIndex(10)
     private var salt: UInt64 = SyncSamples.salt
@@ -128,7 +128,7 @@ extension EntryPoints {
           seen.note(message.word)
           if case .hello = message { continue }
           // Ordinals start where the peer says: what a chunk writer does with it must hold.
-          if machine.peer != nil { _ = try ChunkWriter(firstOrdinal: machine.firstOrdinal) }
+          if machine.peer != nil { _ = ChunkWriter(firstOrdinal: machine.firstOrdinal) }
         case .readRecords(let request):
           let page = content.page(request)
           waiting += machine.recordsRead(request.id, page.records, isEnd: page.isEnd)

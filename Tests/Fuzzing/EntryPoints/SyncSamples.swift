@@ -62,8 +62,8 @@ private struct Recording {
     var target = target
     var sender = SyncSender(SyncSamples.sending(source?.tree, isCompareOnly: isCompareOnly))
     var receiver = SyncReceiver(SyncSamples.receiving(target.tree))
-    var writer = try ChunkWriter()
-    var reader = try ChunkReader()
+    var writer = ChunkWriter()
+    var reader = ChunkReader()
     var forSender: [SyncAction] = sender.start()
     var forReceiver: [SyncAction] = receiver.start()
     var isOver = false

@@ -27,7 +27,7 @@ import Testing
       else { throw SyncFailure(.endedEarly, "no hello") }
       return Sender(
         stream: stream, hello: answer,
-        writer: try ChunkWriter(firstOrdinal: answer.lastOrdinal + 1, lastSequence: lastSequence))
+        writer: ChunkWriter(firstOrdinal: answer.lastOrdinal + 1, lastSequence: lastSequence))
     }
 
     /// Puts keys that must be absent, and waits until they are acknowledged.

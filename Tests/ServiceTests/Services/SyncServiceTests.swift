@@ -217,7 +217,7 @@ import Testing
       hello.session = .random()
       hello.kind = .plain
       try await stream.send(SyncMessage.hello(hello).encode())
-      var writer = try ChunkWriter()
+      var writer = ChunkWriter()
       try writer.append(put: [1], expecting: .any, value: [2])
       try writer.append(put: [3], expecting: .absent, value: [4])
       while let chunk = try writer.nextChunk(settings: TransferController().decision.settings, ending: true) {
@@ -243,7 +243,7 @@ import Testing
         hello.session = .random()
         hello.kind = .plain
         try await stream.send(SyncMessage.hello(hello).encode())
-        var writer = try ChunkWriter()
+        var writer = ChunkWriter()
         try writer.append(put: [9], expecting: .any, value: [UInt8](repeating: 5, count: 100))
         var chunk = try #require(
           try writer.nextChunk(settings: TransferController().decision.settings, ending: true))

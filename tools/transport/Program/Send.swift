@@ -100,7 +100,7 @@ struct Send: AsyncParsableCommand {
   private func sendChunks(
     _ stream: ClientStream, _ progress: Progress, until end: ContinuousClock.Instant
   ) async throws -> Int {
-    var writer = try ChunkWriter()
+    var writer = ChunkWriter()
     let settings = ChunkSettings(bytes: bytes, encoding: ChunkEncoding(codec: .none, level: 0))
     // Longer than a chunk with its key, so that chunks end anywhere within operations.
     let value = (0..<64 << 10).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 13) }

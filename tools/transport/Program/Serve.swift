@@ -36,7 +36,7 @@ extension Work {
 
   /// As a session's receiver does: nothing is taken whose checksums do not hold.
   private static func serveChunks(_ stream: ServerStream) async throws {
-    var reader = try ChunkReader()
+    var reader = ChunkReader()
     var (chunks, operations) = (0, 0)
     while let message = try await stream.next() {
       guard case .chunk(let chunk) = try SyncMessage(decoding: message) else {
