@@ -76,7 +76,7 @@ struct EncodingChoice: Sendable {
       trial = Trial(from: current, goodput: goodput.value)
       return change(to: better, now, why(better, rate, elsewhere))
     }
-    if !link.isBusy { network.hopeForMore(over: length) }
+    network.hopeForMore(over: length, link)
   }
 
   /// What promises clearly more.

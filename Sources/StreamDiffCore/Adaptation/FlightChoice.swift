@@ -23,7 +23,9 @@ struct FlightChoice: Sendable {
       rate.add(sent / (now - since).seconds, now: now)
       (sent, since) = (0, now)
     }
-    if length > .zero, !link.isBusy, observation.creditWait * 5 > length {
+    // (A queue in the network, or a distance that has grown, is none of it: the kernel then still has bytes unsent.)
+    let isBacklogged = (observation.link?.bytesNotSent ?? 0) > 0 || observation.sendWait * 5 > length
+    if length > .zero, !isBacklogged, observation.creditWait * 5 > length {
       boost = min(16, boost * 1.25)
     } else {
       boost = max(1, boost * 0.98)

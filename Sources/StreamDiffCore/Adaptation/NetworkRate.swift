@@ -41,12 +41,13 @@ struct NetworkRate: Sendable {
       guard now - time >= memory || delivered >= rate else { return hoped = rate }
       (measured, doubted) = (nil, rate)
     }
-    hoped = hope * delivered
+    // A queue tells that it is nearly full, or that it has become longer: nothing is to be hoped for then.
+    hoped = (link.isQueueing ? Self.surely : hope) * delivered
   }
 
   /// Nothing is better as far as is known: look further.
-  mutating func hopeForMore(over length: Duration) {
-    guard measured == nil else { return }
+  mutating func hopeForMore(over length: Duration, _ link: LinkEstimate) {
+    guard measured == nil, !link.isBusy, !link.isQueueing else { return }
     hope = min(Self.mostHope, hope * (1 + length.seconds))
   }
 }

@@ -1,8 +1,7 @@
 /// Which levels are tried on a sample, and when: those that could be better than the one in use and have not been
 /// looked at for the longest, as often as costs little.
 struct ProbeSchedule: Sendable {
-  /// Plain bytes of a sample, and how many of them are new before the next.
-  static let sampleBytes = 256 << 10
+  /// Plain bytes of a sample that are new.
   private static let newBytes = 64 << 10
   /// Of the time: where the network is the limit the processor has it to spare.
   private static let spare = 0.1
@@ -25,7 +24,7 @@ struct ProbeSchedule: Sendable {
     guard bounds.codec != .none, now >= next, plainBytes >= Self.newBytes else { return [] }
     let profile = choice.profile
     func seconds(_ level: Int32) -> Double {
-      Double(Self.sampleBytes) / profile.estimate(ChunkEncoding(codec: .zstd, level: level)).speed
+      Double(CodecProbe.sampleBytes) / profile.estimate(ChunkEncoding(codec: .zstd, level: level)).speed
     }
     var levels: [Int32] = choice.current.codec == .zstd ? [choice.current.level] : []
     var cost = levels.reduce(0) { $0 + seconds($1) }

@@ -50,11 +50,10 @@ public struct TransferController: Sendable {
     observation.time = max(observation.time, lastTime)
     let length = observation.time - lastTime
     lastTime = observation.time
-    // Always something to send: the kernel had some left before and now, or the sender waited for room, or the network
-    // has a queue. (What
+    // Always something to send: the kernel had some left before and now, or the sender waited for room. (What
     // `isAppLimited` says is of the last sample of a rate, and often of a burst.)
     let isNotSent = (observation.link?.bytesNotSent ?? 0) > 0
-    let isBusy = isNotSent && lastNotSent || observation.sendWait * 5 > length || link.isQueueing
+    let isBusy = isNotSent && lastNotSent || observation.sendWait * 5 > length
     lastNotSent = isNotSent
     link.receive(observation, isBusy: isBusy && length > .zero, window: settings.window)
     decision = decide(after: observation)

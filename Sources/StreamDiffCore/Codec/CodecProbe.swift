@@ -3,6 +3,9 @@ import CZstd
 /// Looks at how small a sample of the data at hand would be at a level that is not in use. The caller takes the
 /// time.
 public struct CodecProbe: Sendable {
+  /// Of a sample: what a session remembers.
+  public static let sampleBytes = ChunkCompressor.prefixBytes
+
   private let pool: CodecPool
 
   public init(pool: CodecPool = .node) { self.pool = pool }

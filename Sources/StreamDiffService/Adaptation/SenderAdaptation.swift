@@ -21,6 +21,7 @@ final class SenderAdaptation: Sendable {
     var wireRate = 0.0
     var plainRate = 0.0
     var hint = AdaptationHint()
+    var probe: [Int32]?
     var waiting: (kind: Wait, since: ContinuousClock.Instant)?
 
     mutating func countWait() {
@@ -91,6 +92,9 @@ final class SenderAdaptation: Sendable {
     }
   }
 
+  /// Levels to try on a sample, once.
+  func takeProbe() -> [Int32]? { state.withLock { $0.probe.take() } }
+
   func probed(_ results: [CodecProbeResult]) { state.withLock { $0.tally.probes += results } }
 
   func receive(_ hint: AdaptationHint) {
@@ -104,12 +108,9 @@ final class SenderAdaptation: Sendable {
   // MARK: Looking and deciding
 
   /// Until cancelled.
-  /// - Parameters:
-  ///   - probe: tries these levels on one sample of recent plain bytes, on another thread.
-  ///   - decided: lets those go who waited for an earlier decision, and has a report sent.
+  /// - Parameter decided: lets those go who waited for an earlier decision, and has a report sent.
   func run(
-    _ link: ConnectionLink?, probe: @escaping @Sendable ([Int32]) -> Void,
-    decided: @Sendable (AdaptationReport?) -> Void
+    _ link: ConnectionLink?, decided: @Sendable (AdaptationReport?) -> Void
   ) async throws {
     var wasIdle = false
     while true {
@@ -118,7 +119,7 @@ final class SenderAdaptation: Sendable {
       // Waiting for credit or room is not idle.
       wasIdle = state.withLock { $0.tally.chunks == 0 && $0.waiting?.kind == .source }
       let (decision, message) = look(sample)
-      if !decision.probe.isEmpty { probe(decision.probe) }
+
       if let congestion = decision.congestion, let link { await use(congestion, on: link) }
       decided(message)
     }
@@ -139,6 +140,7 @@ final class SenderAdaptation: Sendable {
       observation.bytesInFlight = meter.bytesInFlight
       state.tally.encoding = observation.encoding
       let decision = state.controller.receive(observation)
+      if !decision.probe.isEmpty { state.probe = decision.probe }
       trace?.write(observation, decision)
       return (decision, note(decision, observation, &state))
     }

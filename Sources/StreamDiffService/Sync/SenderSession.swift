@@ -248,15 +248,11 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
   // MARK: Chunks out
 
   private func adapt() async throws {
-    try await adaptation.run(transport.link) { [weak self] levels in
-      self?.probe(levels)
-    } decided: { report in
+    try await adaptation.run(transport.link) { report in
       if let report { controlInput.yield(.send(.report(report))) }
       step { _ in [] }
     }
   }
-
-  private func probe(_ levels: [Int32]) {}
 
   private func sendBatches() async throws {
     var batch = await nextBatch()
@@ -296,7 +292,14 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
         settings: settings, ending: ending, rttMilliseconds: UInt32(clamping: rtt.nanoseconds / 1_000_000))
     else { return nil }
     adaptation.encoded(chunk, as: writer.encoding, in: start.duration(to: .now))
+    if let levels = adaptation.takeProbe() { probe(levels, writer.recentPlain(CodecProbe.sampleBytes)) }
     return chunk
+  }
+
+  /// Beside the session's own work. What the pool has no time for is not done.
+  private func probe(_ levels: [Int32], _ sample: [UInt8]) {
+    let adaptation = adaptation
+    _ = pool.submit { adaptation.probed(levels.compactMap { CodecProbeResult(of: sample, level: $0) }) }
   }
 
   private func send(_ chunk: Chunk, lastOrdinal: Ordinal) async throws {

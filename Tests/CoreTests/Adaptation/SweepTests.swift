@@ -1,8 +1,13 @@
+import Foundation
 import StreamDiffCore
 import Testing
 
 @Suite("The controller in simulated sweeps")
 struct SweepTests {
+  /// Seeds are so many times as many: `STREAMDIFF_SWEEPS=5` is the full size.
+  private static let scale =
+    ProcessInfo.processInfo.environment["STREAMDIFF_SWEEPS"].flatMap { Int($0) } ?? 1
+
   typealias Conditions = VirtualTransfer.Conditions
 
   /// From `low` to `high`, evenly over the powers of two between.
@@ -16,7 +21,7 @@ struct SweepTests {
   }
 
   /// Links from a satellite to a rack, data from random to very regular, and all between.
-  private static func conditions(_ random: inout SplitMix) -> Conditions {
+  static func conditions(_ random: inout SplitMix) -> Conditions {
     var now = Conditions()
     now.rtt = spread(0.0005, 0.6, &random)
     now.rate = spread(100_000, 1e9, &random)
@@ -33,7 +38,7 @@ struct SweepTests {
   @Test("on any link and any data it gets within 10 % of the best fixed setting, and rests there")
   func stationary() {
     var ratios: [Double] = []
-    for seed in 0..<2000 {
+    for seed in 0..<400 * Self.scale {
       var random = SplitMix(seed: seed)
       let now = Self.conditions(&random)
       var transfer = VirtualTransfer(seed: seed)
@@ -51,7 +56,7 @@ struct SweepTests {
     "when one of the conditions changes it follows, and comes back when it does", arguments: Change.allCases)
   func changing(_ change: Change) {
     var late = 0
-    for seed in 0..<300 {
+    for seed in 0..<60 * Self.scale {
       var random = SplitMix(seed: seed)
       let before = Self.conditions(&random)
       let after = change.applied(to: before)
@@ -64,7 +69,7 @@ struct SweepTests {
       }
     }
     // A network that is never full is looked at anew every 16 s at the latest.
-    #expect(late <= 5, "of 900 parts")
+    #expect(late <= 1 + Self.scale, "of \(180 * Self.scale) parts")
   }
 
   enum Change: CaseIterable {
@@ -85,7 +90,7 @@ struct SweepTests {
 
   @Test("where the kernel tells nothing, acknowledgements do")
   func withoutKernel() {
-    for seed in 0..<200 {
+    for seed in 0..<40 * Self.scale {
       var random = SplitMix(seed: seed)
       let now = Self.conditions(&random)
       var transfer = VirtualTransfer(seed: seed)
@@ -98,7 +103,7 @@ struct SweepTests {
 
   @Test("hints and acknowledgements that lie leave at least half")
   func lies() {
-    for seed in 0..<300 {
+    for seed in 0..<60 * Self.scale {
       var random = SplitMix(seed: seed)
       let now = Self.conditions(&random)
       var honest = VirtualTransfer(seed: seed)
@@ -132,7 +137,7 @@ struct SweepTests {
 
   @Test("whatever it is told, nothing it says is outside its limits")
   func anything() {
-    for seed in 0..<2000 {
+    for seed in 0..<400 * Self.scale {
       var random = SplitMix(seed: seed)
       var settings = AdaptationSettings()
       settings.policy = AdaptationSettings.Policy.allCases.randomElement(using: &random)!
