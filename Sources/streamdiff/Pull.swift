@@ -22,7 +22,16 @@ struct Pull: AsyncParsableCommand {
 
   @OptionGroup var server: ServerOptions
   @OptionGroup var keyspace: KeyspaceOptions
+  @Option(help: .hidden) var trace: String?
+  @OptionGroup(title: "Adaptation: what the server is asked for") var tunables: TunableOptions
   @Argument(help: "A directory, or a file of NDJSON.") var dest: String
+
+  func validate() throws {
+    guard trace == nil else {
+      throw ValidationError(
+        "--trace: in a pull the server sends and decides; its `serve --trace DIR` writes that")
+    }
+  }
 
   func run() async throws {
     do {
@@ -65,6 +74,7 @@ struct Pull: AsyncParsableCommand {
       let report = try await ProgressBar.show(.receiving(meter), isOn: !server.json) {
         var options = SyncOptions(keyspace: keyspace.name, kind: sink.kind, session: .random())
         options.meter = meter
+        options.tuning = SessionTuning(wishes: tunables.given)
         let wanted = options
         return try await transfer.run(options.course) { try await sink.pull(from: $0, options: wanted) }
       }

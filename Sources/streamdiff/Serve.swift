@@ -12,7 +12,12 @@ struct Serve: AsyncParsableCommand {
     abstract: "Serve a data directory.",
     discussion: """
       Prints `ready listen=HOST:PORT` once it serves. SIGTERM and SIGINT end it gracefully: calls are let \
-      run to their end, everything accepted is on disk.
+      run to their end, everything accepted is on disk. SIGHUP makes it read DIR/tunables.conf again.
+
+      Tunables are what its sessions adapt by where it sends (pulls). Of pushes it asks the limits among its flags \
+      and all that `tune` or the file sets. The file (`name = value`, `[peer HOST:PORT]`, `#`) takes precedence over \
+      flags, `tune` over the file; at each, a host over all peers, and one connection over its host. A file with a \
+      mistake refuses the start, and at SIGHUP changes nothing.
 
       Examples:
         streamdiff serve --data-dir /var/lib/streamdiff
@@ -48,6 +53,8 @@ struct Serve: AsyncParsableCommand {
   @Flag(name: .long, help: "Listen in clear text beyond this machine.")
   var insecure = false
 
+  @OptionGroup(title: "Adaptation, of pulls; limits also of pushes") var tunables: TunableOptions
+
   func validate() throws {
     guard ServerAddress(listen) != nil else { throw ValidationError("'\(listen)' is no HOST:PORT") }
     guard SessionExpiryPolicy.lifetimes.contains(sessionLifetime.duration) else {
@@ -72,7 +79,7 @@ struct Serve: AsyncParsableCommand {
         services: [
           ServerService(
             directory: dataDir, address: address, sessions: sessionLifetime.duration,
-            diskFloor: diskFloor?.bytes, logger: logger)
+            diskFloor: diskFloor?.bytes, tunables: tunables.given, logger: logger)
         ],
         gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
       configuration.maximumGracefulShutdownDuration = .seconds(60)
@@ -109,6 +116,7 @@ private struct ServerService: Service {
   let address: ServerAddress
   let sessions: Duration
   let diskFloor: UInt64?
+  let tunables: [Setting]
   let logger: Logger
 
   func run() async throws {
@@ -117,6 +125,9 @@ private struct ServerService: Service {
     configuration.replica.sessions = SessionExpiryPolicy(lifetime: sessions)
     configuration.limits.connections = DescriptorLimit.connections(configuration.limits.connections)
     configuration.replica.diskFloor = diskFloor
+    configuration.tunables = tunables
+    // Before anybody can know that it serves.
+    let hangups = await UnixSignalsSequence(trapping: .sighup)
     let server: StreamDiffServer
     do {
       server = try await StreamDiffServer.start(configuration, logger: logger)
@@ -132,6 +143,8 @@ private struct ServerService: Service {
     server.replica.whenFailed { input.yield($0) }
     let keeper = Task { await MemoryKeeper.run() }
     defer { keeper.cancel() }
+    let reloader = Task { for await _ in hangups { await server.reloadTunables() } }
+    defer { reloader.cancel() }
     // Ends with the shutdown signal, or with the replica.
     var failure: ReplicaError?
     for await reason in failures.cancelOnGracefulShutdown() {

@@ -42,6 +42,6 @@ struct StreamDiff: AsyncParsableCommand {
     version: version,
     subcommands: [
       Serve.self, Push.self, Pull.self, Verify.self, Get.self, Put.self, Delete.self, Scan.self, Status.self,
-      Check.self,
+      Tune.self, Check.self,
     ])
 }

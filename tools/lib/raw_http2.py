@@ -288,6 +288,8 @@ class StillServer:
         """Reads `count` bytes more of the socket, and gives credit for them."""
         while count > 0:
             data = self.link.recv(min(count, 1 << 16))
+            if not data:
+                raise ConnectionError(f"the client closed the connection, {count} bytes before it was to be left alone")
             count -= len(data)
             for event in self.h2.receive_data(data):
                 if isinstance(event, h2.events.DataReceived) and event.flow_controlled_length:

@@ -160,21 +160,25 @@ def read_so_far(pid):
     return int(lines["rchar"])
 
 
-def push(source, address, keyspace):
+def push(source, address, keyspace, *more):
     return subprocess.Popen(
-        [str(BINARY), "push", str(source), "--keyspace", keyspace, "--json", "--server", address],
+        [str(BINARY), "push", str(source), "--keyspace", keyspace, "--json", "--server", address, *more],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def unread_push(source):
     """A server that takes some MiB of a push and reads no more: the client holds, and so does its reader."""
     with StillServer() as still:
-        client = push(source, still.address, "default")
+        # As much as the credit allows on the way, whatever is acknowledged.
+        client = push(source, still.address, "default", "--policy", "fixed")
         try:
             still.await_hello()  # the source is scanned, nothing is sent
             base = settled(lambda: rss_anon(client.pid))
             still.say_hello()
-            still.take(8 << 20)
+            try:
+                still.take(8 << 20)
+            except ConnectionError as error:
+                require(False, f"{error}: {client.communicate()}")
             wait_until(still.has_data, 10, "more of the push")
             before = rss_anon(client.pid)
             whole = settled(lambda: rss_anon(client.pid)) - base

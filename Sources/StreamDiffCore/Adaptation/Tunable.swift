@@ -93,11 +93,7 @@ extension AdaptationSettings {
 
   /// By name, as it comes from a file or a peer.
   public mutating func set(_ name: String, to text: String) throws(TunableError) {
-    guard let tunable = Tunable(rawValue: name) else {
-      let names = Tunable.allCases.map(\.rawValue).joined(separator: ", ")
-      throw TunableError(nil, "there is no tunable '\(name)': they are \(names)")
-    }
-    try set(tunable, to: text)
+    try set(Tunable(named: name), to: text)
   }
 
   /// As `set` reads it.
@@ -116,7 +112,9 @@ extension AdaptationSettings {
     case .growth: "\(growth)"
     case .backoff: "\(backoff)"
     case .rttThreshold: "\(TimeSpan(rttThreshold))"
-    case .lossThreshold: "\(lossThreshold * 100)%"
+    case .lossThreshold:
+      // What reads back as another number is written without percent.
+      lossThreshold * 100 / 100 == lossThreshold ? "\(lossThreshold * 100)%" : "\(lossThreshold)"
     case .inflightMax: "\(ByteSize(UInt64(inflightMax)))"
     case .rateMax: rateMax.map { "\($0)" } ?? "none"
     }

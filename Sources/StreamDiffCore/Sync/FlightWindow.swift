@@ -9,7 +9,10 @@ public struct FlightWindow: Sendable {
     var time: Duration
   }
 
-  /// For each chunk: the last operation that ended by then, and the bytes by then.
+  /// Bytes that share one place in `sent`, in small chunks: a window of 64 MiB takes 4096 places.
+  private static let grain = 16 << 10
+
+  /// For each chunk, or grain of them: the last operation that ended by then, and the bytes by then.
   private var sent: Deque<Sent> = []
   private var totalSent: UInt64 = 0
   private var totalAcknowledged: UInt64 = 0
@@ -35,6 +38,7 @@ public struct FlightWindow: Sendable {
     if let last = sent.last, last.ordinal == lastOrdinal { return }
     // The bytes up to the operation's end: what the chunk holds of the next one counts as in flight
     // until that is acknowledged, except for one chunk, which is the precision of this window.
+    if sent.count > 1, totalSent - sent[sent.count - 2].total <= Self.grain { sent.removeLast() }
     sent.append(Sent(ordinal: lastOrdinal, total: totalSent, time: now))
   }
 

@@ -36,8 +36,12 @@ public enum SyncLimits {
   public static let recordsPerRead = 2 << 10
   /// Key bytes of one answer to `readRecords`, before the key that exceeds it.
   public static let keyBytesPerRead = 1 << 20
-  /// Plain bytes that a receiver takes beyond the last acknowledged operation.
+  /// Plain bytes that a receiver takes beyond the last acknowledged operation, until its sink has taken some.
   public static let credit = 4 << 20
+  /// The same from then on, in its hints. What is unacknowledged is mostly on its way then: 600 ms at 10 Mbit/s
+  /// are 7.5 MB of data that shrinks to a tenth, and ten times that on a faster link of that length. A receiver's
+  /// memory does not depend on it: HTTP/2's windows bound what waits encoded, and the sink what it has taken.
+  public static let openCredit = 64 << 20
   /// The least credit that moves any operation: it and a chunk, each of full size, fit.
   public static let leastCredit = OperationEncoding.maximumBytes + Limits.chunkBytes
 }

@@ -271,14 +271,18 @@ public final class StreamDiffClient: Sendable {
     return ServerStatus(answer)
   }
 
-  private func call<Answer: WireMessage>(
-    _ method: String, _ request: some WireMessage, timeout: Duration = readTimeout
+  /// - Parameter isRefusedByRule: an argument that the server does not take is its rule and no mistake of this program.
+  func call<Answer: WireMessage>(
+    _ method: String, _ request: some WireMessage, timeout: Duration = readTimeout,
+    isRefusedByRule: Bool = false
   ) async throws(ClientFailure) -> Answer {
     do {
       let bytes = try await reading { rpc in
         try await rpc.unary(Self.path(method), request.encode(), timeout: timeout)
       }
       return try Answer(decoding: bytes)
+    } catch let error as RPCError where isRefusedByRule && error.status.code == .invalidArgument {
+      throw ClientFailure(.refused, printable(error.status.message.utf8))
     } catch {
       throw ClientFailure(error)
     }

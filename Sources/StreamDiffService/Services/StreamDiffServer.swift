@@ -1,6 +1,7 @@
 public import Logging
 public import NIOCore
 public import NIOPosix
+public import StreamDiffCore
 import StreamDiffWire
 import Synchronization
 
@@ -10,6 +11,8 @@ public struct ServerConfiguration: Sendable {
   /// 0 picks a free one.
   public var port: Int
   public var limits = RPCLimits()
+  /// How its sessions adapt, as far as nothing else is set (`TuningTable`): checked at the start.
+  public var tunables: [Setting] = []
   /// As `status` reports it.
   public var version: String
 
@@ -24,12 +27,19 @@ public final class StreamDiffServer: Sendable {
   public let replica: Replica
   private let health: HealthService
   private let server: RPCServer
+  private let tuning: ServerTuning
 
   public var host: String { server.host }
   public var port: Int { server.port }
 
-  private init(replica: Replica, health: HealthService, server: RPCServer) {
-    (self.replica, self.health, self.server) = (replica, health, server)
+  private init(replica: Replica, health: HealthService, server: RPCServer, tuning: ServerTuning) {
+    (self.replica, self.health, self.server, self.tuning) = (replica, health, server, tuning)
+  }
+
+  /// Reads the tunables' file again. One that is wrong is logged and changes nothing.
+  public func reloadTunables() async {
+    let tuning = tuning
+    try? await NIOThreadPool.singleton.runIfActive { tuning.reload() }
   }
 
   /// Opens the data directory, replays what it must, and listens: when this returns, it serves.
@@ -38,18 +48,22 @@ public final class StreamDiffServer: Sendable {
     _ configuration: ServerConfiguration, logger: Logger,
     group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
   ) async throws -> StreamDiffServer {
-    let replica = try await NIOThreadPool.singleton.runIfActive {
-      try Replica(opening: configuration.replica, logger: logger)
+    let (tuning, replica) = try await NIOThreadPool.singleton.runIfActive {
+      // First: a file with a mistake is no reason to open anything.
+      let tuning = try ServerTuning(
+        flags: configuration.tunables, directory: configuration.replica.directory,
+        fileSystem: configuration.replica.fileSystem, logger: logger)
+      return (tuning, try Replica(opening: configuration.replica, logger: logger))
     }
     let bound = Bound()
-    let (router, health) = services(on: replica, version: configuration.version, bound: bound)
+    let (router, health) = services(on: replica, tuning, version: configuration.version, bound: bound)
     do {
       let server = try await RPCServer.bind(
         host: configuration.host, port: configuration.port, router: router, limits: configuration.limits,
         logger: logger, group: group)
       bound.server.withLock { $0 = server }
       replica.whenFailed { _ in health.set(isServing: false) }
-      return StreamDiffServer(replica: replica, health: health, server: server)
+      return StreamDiffServer(replica: replica, health: health, server: server, tuning: tuning)
     } catch {
       try? await NIOThreadPool.singleton.runIfActive { try replica.stop() }
       throw error
@@ -72,7 +86,7 @@ public final class StreamDiffServer: Sendable {
   }
 
   private static func services(
-    on replica: Replica, version: String, bound: Bound
+    on replica: Replica, _ tuning: ServerTuning, version: String, bound: Bound
   ) -> (router: RPCRouter, health: HealthService) {
     let counters = ServiceCounters()
     let registry = SyncRegistry()
@@ -81,7 +95,9 @@ public final class StreamDiffServer: Sendable {
     }
     var router = KeyValueService(replica: replica, counters: counters).router
     router.merge(group.router)
-    router.merge(SyncService(replica: replica, counters: counters, registry: registry).router)
+    router.merge(
+      SyncService(replica: replica, counters: counters, registry: registry, tuning: tuning).router)
+    router.merge(TuningService(tuning: tuning, pool: replica.pool).router)
     let health = HealthService(services: router.services)
     router.merge(health.router)
     router.merge(ReflectionService(services: router.services).router)

@@ -3,18 +3,15 @@ import StreamDiffStorage
 import StreamDiffWire
 
 /// `streamdiff.v1.StreamDiff`: the server's end of a session, in either role.
-public struct SyncService: Sendable {
+struct SyncService: Sendable {
   static let name = "streamdiff.v1.StreamDiff"
 
   let replica: Replica
   let counters: ServiceCounters
   let registry: SyncRegistry
+  let tuning: ServerTuning
 
-  public init(replica: Replica, counters: ServiceCounters, registry: SyncRegistry) {
-    (self.replica, self.counters, self.registry) = (replica, counters, registry)
-  }
-
-  public var router: RPCRouter { RPCRouter(["/\(Self.name)/Sync": .stream(sync)]) }
+  var router: RPCRouter { RPCRouter(["/\(Self.name)/Sync": .stream(sync)]) }
 
   @Sendable private func sync(_ stream: ServerStream) async throws {
     do {
@@ -25,14 +22,16 @@ public struct SyncService: Sendable {
         peer: stream.peer, keyspace: opening.keyspace, isSending: opening.role == .receiver, meter: meter,
         activity: activity)
       defer { registry.remove(number) }
+      let (tuning, place) = tuning.enter(peer: stream.peer, isSending: opening.role == .receiver)
+      defer { self.tuning.leave(place) }
       if let session = opening.session, !opening.isCompareOnly { registry.begin(session, number) }
       if let failure = replica.failure { throw failure }
       let transport = ServerSyncTransport(stream, activity: activity)
       let tooLong = GRPCStatus(.deadlineExceeded, "no message for \(SessionLimits.idle)")
       try await activity.run(limit: SessionLimits.idle, tooLong: tooLong) {
         switch opening.role {
-        case .sender: try await receive(opening, transport, meter)
-        case .receiver: try await send(opening, transport, meter)
+        case .sender: try await receive(opening, transport, meter, tuning)
+        case .receiver: try await send(opening, transport, meter, tuning)
         }
       }
     } catch {
@@ -53,10 +52,12 @@ public struct SyncService: Sendable {
   }
 
   /// A push, or a client that only compares.
-  private func receive(_ hello: Hello, _ transport: ServerSyncTransport, _ meter: SyncMeter) async throws {
+  private func receive(
+    _ hello: Hello, _ transport: ServerSyncTransport, _ meter: SyncMeter, _ tuning: SessionTuning
+  ) async throws {
     let kind = replica.store.keyspace(named: hello.keyspace)?.kind ?? hello.kind ?? .plain
     var options = SyncOptions(keyspace: hello.keyspace, kind: kind, session: hello.session ?? .random())
-    options.meter = meter
+    (options.meter, options.tuning) = (meter, tuning)
     let sink = ReplicaSink(replica: replica, keyspace: hello.keyspace, kind: kind, session: hello.session)
     _ = try await SyncSession.runReceiver(
       sink: sink, over: transport, options: options, pool: replica.pool, opening: .hello(hello))
@@ -70,13 +71,15 @@ public struct SyncService: Sendable {
   }
 
   /// A pull.
-  private func send(_ hello: Hello, _ transport: ServerSyncTransport, _ meter: SyncMeter) async throws {
+  private func send(
+    _ hello: Hello, _ transport: ServerSyncTransport, _ meter: SyncMeter, _ tuning: SessionTuning
+  ) async throws {
     let view = try await replica.refreshedView(of: hello.keyspace)
     let source = try ReplicaContent(view, keyspace: hello.keyspace)
     var options = SyncOptions(keyspace: hello.keyspace, kind: source.keyspace?.kind, session: .random())
     options.deletions = .allowed  // a client that wants less than this content does not pull
     options.order = .byKey
-    options.meter = meter
+    (options.meter, options.tuning) = (meter, tuning)
     _ = try await SyncSession.runSender(
       source: source, over: transport, options: options, pool: replica.pool, opening: .hello(hello))
     counters.pull.add(1)

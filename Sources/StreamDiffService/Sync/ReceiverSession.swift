@@ -15,18 +15,37 @@ final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable 
     var failure: (any Error)?
     /// Only the newest one matters.
     var acknowledgement: SyncMessage?
+    /// What the last hint said, and the next one where it says something new.
+    var hint = AdaptationHint()
+    var isHintDue = false
     var outgoing: Deque<SyncMessage> = []
     var isOver = false
     /// The sending task, while there is nothing to send.
     var sender: CheckedContinuation<Void, Never>?
     /// The receiving task, while it waits for the sink or for room to send.
     var receiver: CheckedContinuation<Void, Never>?
+
+    var hasOutgoing: Bool { isHintDue || acknowledgement != nil || !outgoing.isEmpty }
+
+    mutating func hint(credit: Int) {
+      guard hint.credit != credit else { return }
+      hint.credit = UInt64(credit)
+      isHintDue = true
+    }
+
+    /// Behind the hello.
+    mutating func takeHint() -> SyncMessage? {
+      guard isHintDue, outgoing.isEmpty else { return nil }
+      isHintDue = false
+      return .hint(hint)
+    }
   }
 
   private let sink: Sink
   private let transport: Transport
   private let meter: SyncMeter
   private let course: SessionCourse
+  private let tuning: SessionTuning
   private let pool: ReadPool
   /// Decided over earlier connections.
   private let lastOrdinal: Ordinal
@@ -40,6 +59,7 @@ final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable 
     self.pool = pool
     meter = options.meter
     course = options.course
+    tuning = options.tuning
     lastOrdinal = opening.lastOrdinal
     let content = opening.content
     var configuration = SyncReceiver.Configuration(
@@ -72,6 +92,8 @@ final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable 
 
   private func receiveAll(_ opening: SyncMessage?) async throws -> SyncOutcome {
     try await perform(state.withLock { $0.machine.start() })
+    tuning.whenChanged { [weak self] in self?.hint() }
+    hint()
     var reader: ChunkReaderBox?
     if let opening { try await receive(opening, &reader) }
     while let message = try await transport.receive() { try await receive(message, &reader) }
@@ -130,6 +152,8 @@ final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable 
         meter.appliedOperations.add(run.count - applied.conflicts)
         course.applied(run.count)
         meter.conflicts.add(applied.conflicts)
+        // It is shown that the sink takes what comes.
+        state.hint(credit: SyncLimits.openCredit)
         let actions = state.machine.applied(
           through: run.lastOrdinal, index: applied.index, conflicts: state.conflicts)
         for case .send(let message) in actions { state.acknowledgement = message }
@@ -149,6 +173,16 @@ final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable 
 
   // MARK: Out
 
+  /// Tells the sender the wishes, where they have changed. A hint takes the place of the one before.
+  private func hint() {
+    let wishes = tuning.wishes
+    wake { state in
+      guard state.hint.settings != wishes else { return }
+      state.hint.settings = wishes
+      state.isHintDue = true
+    }
+  }
+
   private func enqueue(_ message: SyncMessage) async throws {
     try await wait { $0.outgoing.count < SessionLimits.receiverMessages }
     wake { $0.outgoing.append(message) }
@@ -158,16 +192,19 @@ final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable 
     while true {
       await withCheckedContinuation { continuation in
         let isReady = state.withLock { state in
-          if state.isOver || state.failure != nil || state.acknowledgement != nil || !state.outgoing.isEmpty {
-            return true
-          }
+          if state.isOver || state.failure != nil || state.hasOutgoing { return true }
           state.sender = continuation
           return false
         }
         if isReady { continuation.resume() }
       }
       guard let message = try takeOutgoing() else { return }
-      try await transport.send(message)
+      do {
+        try await transport.send(message)
+      } catch  where message.isHint {
+        // A sender that is done takes none; why it ended is told where messages come in.
+        return
+      }
     }
   }
 
@@ -176,7 +213,7 @@ final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable 
     var message: SyncMessage?
     try wake { state in
       if let failure = state.failure { throw failure }
-      message = state.acknowledgement.take() ?? state.outgoing.popFirst()
+      message = state.takeHint() ?? state.acknowledgement.take() ?? state.outgoing.popFirst()
     }
     return message
   }
@@ -222,4 +259,8 @@ private final class ChunkReaderBox {
   private var reader: ChunkReader
   init(firstOrdinal: Ordinal) { reader = ChunkReader(firstOrdinal: firstOrdinal) }
   func receive(_ chunk: Chunk) throws(SyncError) -> [OperationRun] { try reader.receive(chunk) }
+}
+
+extension SyncMessage {
+  fileprivate var isHint: Bool { if case .hint = self { true } else { false } }
 }

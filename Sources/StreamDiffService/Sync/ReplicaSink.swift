@@ -12,9 +12,9 @@ public final class ReplicaSink: SyncSink {
   private static let commandBytes = 1 << 20
   /// Commands under way: one being synced, one being applied, two that wait so that neither idles.
   private static let commandsInFlight = 4
-  /// Operation bytes accepted and not yet applied: `apply` waits beyond. With the receiver's credit as
-  /// large, an honest sender never gets there.
-  private static let acceptedBytes = SyncLimits.credit
+  /// Operation bytes accepted and not yet applied: `apply` waits beyond. As many as all commands under way have,
+  /// whatever the receiver's credit lets its sender have on the way.
+  private static let acceptedBytes = commandsInFlight * commandBytes
 
   private struct Run: Sendable {
     let operations: OperationRun

@@ -27,6 +27,9 @@ extension AdaptationHint {
 }
 
 extension Setting {
+  /// Bytes of a name or a value: no tunable has longer ones.
+  static let textLimit = 64
+
   func fill(_ message: inout Streamdiff__V1__Setting, _ arena: inout MessageArena) {
     message.name = arena.string(name)
     message.value = arena.string(value)
@@ -45,13 +48,16 @@ extension [Setting] {
       guard let message = messages?[place]?.pointee else { continue }
       append(
         Setting(
-          name: try ProtoCoding.string(message.name, "name"),
-          value: try ProtoCoding.string(message.value, "value")))
+          name: try ProtoCoding.string(message.name, "name", limit: Setting.textLimit),
+          value: try ProtoCoding.string(message.value, "value", limit: Setting.textLimit)))
     }
   }
 }
 
 extension AdaptationReport {
+  /// Bytes of what it says in words: a server keeps it for each session.
+  static let textLimit = 1024
+
   init(_ message: Streamdiff__V1__AdaptationReport) throws(WireError) {
     self.init()
     guard let number = UInt8(exactly: message.codec.rawValue), let codec = Codec(rawValue: number) else {
@@ -65,9 +71,9 @@ extension AdaptationReport {
     loss = min(1, Double(message.loss_ppm) / 1e6)
     wireRate = message.wire_rate
     plainRate = message.plain_rate
-    policy = try ProtoCoding.string(message.policy, "policy")
-    congestion = try ProtoCoding.string(message.congestion, "congestion")
-    reason = try ProtoCoding.string(message.reason, "reason")
+    policy = try ProtoCoding.string(message.policy, "policy", limit: Self.textLimit)
+    congestion = try ProtoCoding.string(message.congestion, "congestion", limit: Self.textLimit)
+    reason = try ProtoCoding.string(message.reason, "reason", limit: Self.textLimit)
   }
 
   func fill(_ message: inout Streamdiff__V1__AdaptationReport, _ arena: inout MessageArena) {

@@ -88,12 +88,17 @@ enum ProtoCoding {
     return message.service
   }()
 
-  /// - Parameter text: a string field of a message that `decode` lends.
+  /// - Parameters:
+  ///   - text: a string field of a message that `decode` lends.
+  ///   - limit: bytes, of what is kept beyond the message.
   static func string(
-    _ text: UnsafeMutablePointer<CChar>?, _ field: StaticString
+    _ text: UnsafeMutablePointer<CChar>?, _ field: StaticString, limit: Int = .max
   ) throws(WireError) -> String {
     guard let text, text != emptyString else { return "" }
     let utf8 = UnsafeRawBufferPointer(start: text, count: MessageArena.size(of: text) - 1)
+    guard utf8.count <= limit else {
+      throw WireError(.tooLarge, "\(field) of \(utf8.count) bytes; at most \(limit) are taken")
+    }
     guard let string = String(validating: utf8, as: UTF8.self) else {
       throw WireError(.malformed, "\(field) is not UTF-8")
     }

@@ -42,6 +42,18 @@ enum MessageSamples {
     return [StatusRequest(skipRoots: true), status, StatusResponse()]
   }()
 
+  static let tuning: [any WireMessage] = {
+    let settings = [Setting(name: "chunk-max", value: "32KiB"), Setting(name: "rate-max", value: "none")]
+    return [
+      GetTuningRequest(peer: "127.0.0.1:5"),
+      SetTuningRequest(peer: "h", settings: settings, reset: ["level", "codec"], isPersistent: true),
+      TuningResponse(
+        settings: settings,
+        peers: [.init(peer: "h", settings: settings), .init(peer: "[::1]:5", settings: [])],
+        sessions: 3),
+    ]
+  }()
+
   static let reflection: [any WireMessage] = [
     HealthCheckRequest(service: "streamdiff.v1.KeyValue"), HealthCheckResponse(status: .notServing),
     ReflectionRequest(host: "h", query: .file(named: "a.proto")),

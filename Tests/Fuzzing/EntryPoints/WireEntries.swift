@@ -6,7 +6,7 @@ extension EntryPoints {
   /// What Wire parses above HTTP/2: every message, and the head and trailer fields of gRPC.
   static let wire = [
     messages("sync-messages", MessageSamples.sync), messages("keyvalue-messages", MessageSamples.keyValue),
-    messages("group-messages", MessageSamples.group),
+    messages("group-messages", MessageSamples.group), messages("tuning-messages", MessageSamples.tuning),
     messages("reflection-messages", MessageSamples.reflection),
     deframer, grpcHead, grpcAnswer,
   ]

@@ -1,0 +1,209 @@
+/// What operators have set on a server, for all peers and for single ones, and what holds for each.
+///
+/// What is nearer to a peer takes precedence: the flags, then what is set for all, for its host, for it alone. On each
+/// of these the configuration file gives way to what was tuned since.
+public struct TuningTable: Sendable {
+  /// Values as `Tunable` reads them. `.some(nil)` in what is tuned: the file's does not hold.
+  public typealias Values = [Tunable: String?]
+
+  /// For all is `nil`.
+  public typealias Overrides = [TuningPeer?: Values]
+
+  /// Peers that may have settings of their own: some kilobytes each.
+  public static let peersLimit = 1024
+
+  private let flags: AdaptationSettings
+  /// What a receiver asks for without being told: limits that were given as flags.
+  private let givenLimits: Values
+  public private(set) var file: Overrides = [:]
+  public private(set) var tuned: Overrides = [:]
+
+  /// - Parameter flags: what the command line says.
+  public init(flags: [Setting]) throws(TunableError) {
+    var settings = AdaptationSettings()
+    try settings.apply(flags.map { ($0.name, $0.value) })
+    self.flags = settings
+    var limits = Values()
+    for flag in flags {
+      if let tunable = Tunable(rawValue: flag.name), tunable.isLimit { limits[tunable] = flag.value }
+    }
+    givenLimits = limits
+  }
+
+  // MARK: What holds
+
+  /// Of a sender to `peer`; `nil`: to whom nothing of its own is set for.
+  public func settings(for peer: TuningPeer?) -> AdaptationSettings {
+    var settings = flags
+    for (tunable, text) in values(for: peer) {
+      // Checked when it was set.
+      if let text { try? settings.set(tunable, to: text) }
+    }
+    return settings
+  }
+
+  /// What a receiver asks its sender for: what was set here, and limits of the flags. (A sender's own choice is
+  /// not overruled by what this server does when it sends.)
+  public func wishes(for peer: TuningPeer?) -> [Setting] {
+    var wishes = givenLimits
+    for (tunable, text) in values(for: peer) { wishes[tunable] = text }
+    return Self.settings(of: wishes)
+  }
+
+  /// What is set for `peer` itself, or for all.
+  public func settings(setFor peer: TuningPeer?) -> [Setting] { Self.settings(of: ownValues(of: peer)) }
+
+  /// Those that have settings of their own.
+  public var peers: [TuningPeer] {
+    Set(file.keys).union(tuned.keys).compactMap(\.self).filter { !ownValues(of: $0).isEmpty }.sorted()
+  }
+
+  private func values(for peer: TuningPeer?) -> Values {
+    var values = ownValues(of: nil)
+    for place in [peer?.wholeHost, peer].compactMap(\.self) {
+      values.merge(ownValues(of: place)) { $1 }
+    }
+    return values
+  }
+
+  private func ownValues(of peer: TuningPeer?) -> Values {
+    var values = file[peer] ?? [:]
+    for (tunable, text) in tuned[peer] ?? [:] {
+      if let text { values[tunable] = text } else { values.removeValue(forKey: tunable) }
+    }
+    return values
+  }
+
+  private static func settings(of values: Values) -> [Setting] {
+    Tunable.allCases.compactMap { tunable in
+      (values[tunable] ?? nil).map { Setting(name: tunable.rawValue, value: $0) }
+    }
+  }
+
+  // MARK: Changing
+
+  /// What a file says contradicts itself, the flags or what was tuned since.
+  public struct Contradiction: Error, Hashable, Sendable {
+    public var peer: TuningPeer?
+    public var error: TunableError
+  }
+
+  /// Does all of it or nothing.
+  public mutating func apply(_ change: TuningChange) throws(TunableError) {
+    var changed = self
+    for tunable in change.reset {
+      let isInFile = file[change.peer]?[tunable] != nil
+      changed.tuned[change.peer, default: [:]][tunable] = isInFile ? .some(nil) : .none
+    }
+    for (tunable, text) in change.values { changed.tuned[change.peer, default: [:]][tunable] = text }
+    if changed.tuned[change.peer]?.isEmpty == true { changed.tuned[change.peer] = nil }
+    try changed.check(change.peer)
+    self = changed
+  }
+
+  /// What the file says now.
+  /// - Parameter persisted: what was tuned and stands in the file now. `nil`: the file was read again, and what was
+  ///   reset since it was last read holds again if the file says it.
+  public mutating func replace(
+    file: Overrides, persisted: [TuningChange]? = nil
+  ) throws(Contradiction) {
+    var changed = self
+    changed.file = file
+    for change in persisted ?? [] {
+      for tunable in change.reset + change.values.keys { changed.tuned[change.peer]?[tunable] = .none }
+    }
+    for (peer, values) in changed.tuned {
+      let left = values.filter { $0.value != nil || persisted != nil && file[peer]?[$0.key] != nil }
+      changed.tuned[peer] = left.isEmpty ? nil : left
+    }
+    for peer in [nil] + changed.peers {
+      do throws(TunableError) {
+        try changed.settings(for: peer).check()
+      } catch {
+        throw Contradiction(peer: peer, error: error)
+      }
+    }
+    self = changed
+  }
+
+  /// All that was tuned, as changes that would bring it about.
+  public var changes: [TuningChange] {
+    tuned.map { peer, values in
+      TuningChange(
+        peer: peer, values: values.compactMapValues(\.self),
+        reset: values.filter { $0.value == nil }.map(\.key))
+    }
+  }
+
+  /// For all: also whether it contradicts what is set for single peers.
+  private func check(_ changed: TuningPeer?) throws(TunableError) {
+    try settings(for: changed).check()
+    for peer in peers where changed.map({ $0.covers(peer) }) ?? true {
+      do throws(TunableError) {
+        try settings(for: peer).check()
+      } catch {
+        throw TunableError(error.tunable, "for \(peer): \(error.detail)")
+      }
+    }
+  }
+}
+
+/// What is set, and what is set back, for all or for one peer.
+public struct TuningChange: Hashable, Sendable {
+  public var peer: TuningPeer?
+  /// As `AdaptationSettings` writes them.
+  public var values: [Tunable: String]
+  public var reset: [Tunable]
+
+  init(peer: TuningPeer?, values: [Tunable: String], reset: [Tunable]) {
+    (self.peer, self.values, self.reset) = (peer, values, reset)
+  }
+
+  /// Names and values as they come from outside; of a name given twice the last value holds.
+  public init(peer: TuningPeer?, settings: [Setting], reset: [String]) throws(TunableError) {
+    var values: [Tunable: String] = [:]
+    for setting in settings {
+      let tunable = try Tunable(named: setting.name)
+      values[tunable] = try tunable.normal(setting.value)
+    }
+    var names: [Tunable] = []
+    for name in reset {
+      let tunable = try Tunable(named: name)
+      guard values[tunable] == nil else {
+        throw TunableError(tunable, "\(name) is to be set and to be reset")
+      }
+      names.append(tunable)
+    }
+    self.init(peer: peer, values: values, reset: names)
+  }
+
+  public var isEmpty: Bool { values.isEmpty && reset.isEmpty }
+}
+
+extension Tunable {
+  /// - Throws: which there are.
+  public init(named name: String) throws(TunableError) {
+    guard let tunable = Tunable(rawValue: name) else {
+      let names = Tunable.allCases.map(\.rawValue).joined(separator: ", ")
+      throw TunableError(nil, "there is no tunable '\(name)': they are \(names)")
+    }
+    self = tunable
+  }
+
+  /// One value's usual text.
+  public func normal(_ text: String) throws(TunableError) -> String {
+    var settings = AdaptationSettings()
+    try settings.set(self, to: text)
+    return settings.text(of: self)
+  }
+
+  /// What a receiver may ask for without overruling how its sender goes about it.
+  var isLimit: Bool {
+    switch self {
+    case .chunkMin, .chunkMax, .levelMin, .levelMax, .inflightMax, .rateMax: true
+    case .policy, .chunk, .codec, .level, .window, .growth, .backoff, .rttThreshold, .lossThreshold,
+      .congestion:
+      false
+    }
+  }
+}

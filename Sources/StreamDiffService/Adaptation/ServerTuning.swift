@@ -1,0 +1,169 @@
+import Logging
+import StreamDiffCore
+import StreamDiffStorage
+import Synchronization
+
+/// A server's tunables, their file, and the open sessions that follow them.
+final class ServerTuning: Sendable {
+  /// In the data directory.
+  static let fileName = "tunables.conf"
+
+  private struct Session {
+    var peer: TuningPeer?
+    var isSending: Bool
+    var tuning: SessionTuning
+  }
+
+  private struct State {
+    var table: TuningTable
+    var sessions: [UInt64: Session] = [:]
+    var next: UInt64 = 0
+  }
+
+  private let path: String
+  private let fileSystem: any FileSystem
+  private let logger: Logger
+  private let state: Mutex<State>
+  /// Held over a change and its file: they are made one after the other. Never on an event loop.
+  private let changing = Mutex(())
+
+  /// Reads the file, if there is one. Blocks.
+  /// - Parameter flags: what the command line says.
+  /// - Throws: `TunablesFileError`, `TunableError` for the flags, `StorageError`.
+  init(
+    flags: [Setting], directory: String, fileSystem: any FileSystem, logger: Logger
+  ) throws {
+    path = "\(directory)/\(Self.fileName)"
+    (self.fileSystem, self.logger) = (fileSystem, logger)
+    state = Mutex(State(table: try TuningTable(flags: flags)))
+    let file = try read()
+    try state.withLock { try replace(file, in: &$0.table) }
+  }
+
+  // MARK: Sessions
+
+  /// What a session goes by until `leave`.
+  /// - Parameter peer: as `status` shows it.
+  func enter(peer: String, isSending: Bool) -> (tuning: SessionTuning, number: UInt64) {
+    state.withLock { state in
+      let peer = TuningPeer(peer)
+      let tuning = SessionTuning(
+        state.table.settings(for: peer), wishes: isSending ? [] : state.table.wishes(for: peer))
+      state.next += 1
+      state.sessions[state.next] = Session(peer: peer, isSending: isSending, tuning: tuning)
+      return (tuning, state.next)
+    }
+  }
+
+  func leave(_ number: UInt64) { state.withLock { $0.sessions[number] = nil } }
+
+  /// - Returns: the peers of open sessions.
+  private func adopt(_ table: TuningTable) -> [TuningPeer?] {
+    let sessions = state.withLock { state in
+      state.table = table
+      return state.sessions.values
+    }
+    for session in sessions {
+      session.tuning.change(
+        to: table.settings(for: session.peer),
+        wishes: session.isSending ? [] : table.wishes(for: session.peer))
+    }
+    return sessions.map(\.peer)
+  }
+
+  // MARK: Reading and changing
+
+  var table: TuningTable { state.withLock { $0.table } }
+
+  /// Does all of it or nothing. Blocks.
+  /// - Parameters:
+  ///   - isPersistent: it stands in the file before it holds; without a change all that was tuned.
+  ///   - caller: for the log.
+  /// - Returns: how many open sessions it reached.
+  /// - Throws: `TunableError`, `TuningRefusal`, `TunablesFileError`, `StorageError`.
+  func apply(_ change: TuningChange, isPersistent: Bool, caller: String) throws -> Int {
+    try changing.withLock { _ in
+      let before = table
+      var after = before
+      try after.apply(change)
+      guard after.peers.count <= TuningTable.peersLimit else { throw TuningRefusal.tooManyPeers }
+      if isPersistent {
+        let changes = change.isEmpty ? before.changes : [change]
+        var file = try read()
+        for each in changes { file.apply(each) }
+        // It must hold when it is read again, without what was only tuned.
+        try replace(file, in: &after, persisted: changes)
+        try fileSystem.replaceFile(path, with: file.bytes)
+      }
+      let peers = adopt(after)
+      log(from: before, to: after, by: caller, isPersistent: isPersistent)
+      guard !change.isEmpty else { return 0 }
+      return peers.count { peer in change.peer.map { peer.map($0.covers) ?? false } ?? true }
+    }
+  }
+
+  /// Reads the file again. One that is wrong changes nothing. Blocks.
+  func reload() {
+    changing.withLock { _ in
+      let before = table
+      var after = before
+      do {
+        try replace(try read(), in: &after)
+      } catch {
+        return logger.error("tunables are left as they are", metadata: ["reason": "\(error)"])
+      }
+      _ = adopt(after)
+      log(from: before, to: after, by: "SIGHUP", isPersistent: false)
+      logger.info("tunables were read", metadata: ["file": "\(path)"])
+    }
+  }
+
+  private func read() throws -> TunablesFile {
+    guard let bytes = try fileSystem.readFile(path, limit: TunablesFile.bytesLimit) else {
+      return TunablesFile()
+    }
+    do throws(TunablesFile.Problem) {
+      return try TunablesFile(bytes)
+    } catch {
+      throw TunablesFileError(path: path, problem: error)
+    }
+  }
+
+  private func replace(
+    _ file: TunablesFile, in table: inout TuningTable, persisted: [TuningChange]? = nil
+  ) throws {
+    do throws(TuningTable.Contradiction) {
+      try table.replace(file: file.values, persisted: persisted)
+    } catch {
+      let line = file.line(of: error.error.tunable, for: error.peer)
+      throw TunablesFileError(path: path, problem: .init(line: line, detail: error.error.detail))
+    }
+  }
+
+  private func log(from before: TuningTable, to after: TuningTable, by caller: String, isPersistent: Bool) {
+    for peer in [nil] + Set(before.peers + after.peers).sorted() {
+      let (old, new) = (before.settings(for: peer), after.settings(for: peer))
+      guard peer == nil || before.settings(setFor: peer) != after.settings(setFor: peer) else { continue }
+      for tunable in Tunable.allCases where old.text(of: tunable) != new.text(of: tunable) {
+        logger.info(
+          "tunable changed",
+          metadata: [
+            "name": "\(tunable.rawValue)", "old": "\(old.text(of: tunable))",
+            "new": "\(new.text(of: tunable))",
+            "peer": "\(peer.map(\.description) ?? "all")", "by": "\(caller)", "persistent": "\(isPersistent)",
+          ])
+      }
+    }
+  }
+}
+
+/// The configuration file is wrong.
+struct TunablesFileError: Error, CustomStringConvertible {
+  var path: String
+  var problem: TunablesFile.Problem
+  var description: String { "\(path):\(problem.line): \(problem.detail)" }
+}
+
+enum TuningRefusal: Error {
+  case tooManyPeers
+}

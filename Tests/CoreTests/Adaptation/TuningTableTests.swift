@@ -1,0 +1,115 @@
+import StreamDiffCore
+import Testing
+
+@Suite("what holds for whom") struct TuningTableTests {
+  private static func table(flags: [(String, String)] = []) throws -> TuningTable {
+    try TuningTable(flags: flags.map { Setting(name: $0, value: $1) })
+  }
+
+  private static func change(
+    _ peer: String? = nil, _ settings: [(String, String)] = [], reset: [String] = []
+  ) throws -> TuningChange {
+    try TuningChange(
+      peer: peer.flatMap { TuningPeer($0) }, settings: settings.map { Setting(name: $0, value: $1) },
+      reset: reset)
+  }
+
+  private static func file(_ text: String) throws -> TuningTable.Overrides {
+    try TunablesFile(Array(text.utf8)).values
+  }
+
+  @Test("the nearer to a peer, the more it counts; on each level tune comes before the file")
+  func precedence() throws {
+    let peer = TuningPeer("10.0.0.7:40")
+    var table = try Self.table(flags: [("chunk-max", "1KiB")])
+    // Each step is above all before it.
+    let steps: [(String, (inout TuningTable) throws -> Void)] = [
+      ("1KiB", { _ in }),
+      ("2KiB", { try $0.replace(file: Self.file("chunk-max=2KiB")) }),
+      ("3KiB", { try $0.apply(Self.change(nil, [("chunk-max", "3KiB")])) }),
+      (
+        "4KiB",
+        { try $0.replace(file: Self.file("chunk-max=2KiB\n[peer 10.0.0.7]\nchunk-max=4KiB")) }
+      ),
+      ("5KiB", { try $0.apply(Self.change("10.0.0.7", [("chunk-max", "5KiB")])) }),
+      (
+        "6KiB",
+        {
+          let text = "chunk-max=2KiB\n[peer 10.0.0.7]\nchunk-max=4KiB\n[peer 10.0.0.7:40]\nchunk-max=6KiB"
+          try $0.replace(file: Self.file(text))
+        }
+      ),
+      ("7KiB", { try $0.apply(Self.change("10.0.0.7:40", [("chunk-max", "7KiB")])) }),
+    ]
+    for (expected, step) in steps {
+      try step(&table)
+      #expect(table.settings(for: peer).text(of: .chunkMax) == expected)
+    }
+    #expect(table.settings(for: nil).text(of: .chunkMax) == "3KiB")
+    #expect(table.settings(for: TuningPeer("10.0.0.7:41")).text(of: .chunkMax) == "5KiB")
+    #expect(table.settings(for: TuningPeer("10.0.0.8:40")).text(of: .chunkMax) == "3KiB")
+  }
+
+  @Test("a change that contradicts itself or what is set for a peer does nothing at all")
+  func contradiction() throws {
+    var table = try Self.table()
+    try table.apply(Self.change("h", [("chunk-min", "32KiB")]))
+    #expect(throws: TunableError.self) {
+      try table.apply(Self.change(nil, [("level-max", "3"), ("chunk-max", "16KiB")]))
+    }
+    #expect(table.settings(for: nil) == AdaptationSettings())
+    let error = #expect(throws: TunableError.self) {
+      try table.apply(Self.change("h", [("chunk-max", "8KiB")]))
+    }
+    #expect(error?.detail.contains("chunk-min 32KiB is above chunk-max 8KiB") == true)
+    #expect(table.settings(for: TuningPeer("h:1")).chunkMax == 64 << 10)
+  }
+
+  @Test("a reset leaves what would hold without it, also what a file says until it is read again")
+  func reset() throws {
+    var table = try Self.table(flags: [("level-max", "9")])
+    let file = try Self.file("level-max = 5")
+    try table.replace(file: file)
+    try table.apply(Self.change(nil, [("level-max", "4")]))
+    try table.apply(Self.change(nil, [], reset: ["level-max"]))
+    #expect(table.settings(for: nil).levelMax == 9)
+    try table.replace(file: file)
+    #expect(table.settings(for: nil).levelMax == 5)
+    #expect(table.tuned.isEmpty)
+  }
+
+  @Test("persisting one thing leaves another reset as it is")
+  func persisting() throws {
+    var table = try Self.table()
+    try table.replace(file: Self.file("level-max = 5\nlevel-min = 2"))
+    try table.apply(Self.change(nil, [], reset: ["level-max"]))
+    let change = try Self.change(nil, [("level-min", "3")])
+    try table.apply(change)
+    try table.replace(file: Self.file("level-max = 5\nlevel-min = 3"), persisted: [change])
+    #expect(table.settings(for: nil).levelMax == 12)
+    #expect(table.settings(for: nil).levelMin == 3)
+    #expect(table.tuned[nil]?.count == 1)
+  }
+
+  @Test("a receiver asks for limits of the flags and all that was set")
+  func wishes() throws {
+    var table = try Self.table(flags: [("policy", "threshold"), ("rate-max", "1MB")])
+    #expect(table.wishes(for: nil) == [Setting(name: "rate-max", value: "1MB")])
+    try table.apply(Self.change("h", [("policy", "fixed")]))
+    #expect(table.wishes(for: TuningPeer("h:9")).map(\.name) == ["policy", "rate-max"])
+    #expect(table.wishes(for: TuningPeer("g:9")).map(\.name) == ["rate-max"])
+  }
+
+  @Test(
+    "peers are addresses as status shows them",
+    arguments: [
+      ("127.0.0.1:5", "127.0.0.1:5"), ("127.0.0.1", "127.0.0.1"), ("[::1]:5", "[::1]:5"), ("::1", "[::1]"),
+      ("[FE80::1%eth0]", "[fe80::1%eth0]"), ("", nil), ("h:0", nil), ("h:65536", nil), ("a b", nil),
+      (":5", nil),
+      ("h]:5", nil), ("[::1]x", nil), (String(repeating: "a", count: 65), nil),
+    ])
+  func peers(text: String, expected: String?) {
+    #expect(TuningPeer(text)?.description == expected)
+    if let expected { #expect(TuningPeer(expected) == TuningPeer(text)) }
+  }
+}
