@@ -304,7 +304,7 @@ extension RPCLimits {
     settings.maxSentFrame = frameBytes
     settings.headerListBytes = headerBytes
     settings.sendQueueHighWater = sendQueueBytes
-    settings.sendQueueLowWater = sendQueueBytes / 2
+    settings.sendQueueLowWater = sendQueueLowBytes
     return settings
   }
 }
