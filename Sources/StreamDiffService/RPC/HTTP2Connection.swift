@@ -276,7 +276,7 @@ class HTTP2Connection: ChannelInboundHandler {
     bytes.received.add(UInt64(buffer.readableBytes), ordering: .relaxed)
     guard phase == .open else { return }
     isInBurst = true
-    receive(buffer)
+    mailbox.burst { receive(buffer) }
   }
 
   func channelReadComplete(context: ChannelHandlerContext) {
