@@ -61,7 +61,7 @@ public struct ChunkReader: ~Copyable {
     guard plainCRC == chunk.header.plainCRC else {
       throw SyncError(.dataLoss, "chunk \(chunk.sequence) decodes to other bytes than were sent")
     }
-    let runs = try split(consume plain)
+    let runs = try split(consume plain, roomForNext: Int(chunk.header.plainLength))
     if chunk.isLast, !pending.isEmpty {
       throw .violation("the patch ends within operation \(lastOrdinal.rawValue + 1)")
     }
@@ -102,14 +102,18 @@ public struct ChunkReader: ~Copyable {
   }
 
   /// What is whole comes out, the rest becomes `pending`. The common case hands the buffer over and
-  /// copies the short rest.
-  private mutating func split(_ plain: consuming [UInt8]) throws(SyncError) -> [OperationRun] {
+  /// copies the short rest, to where the next chunk has room behind it.
+  private mutating func split(
+    _ plain: consuming [UInt8], roomForNext room: Int
+  ) throws(SyncError) -> [OperationRun] {
     let parts = try Self.parts(of: plain.span, after: lastOrdinal)
     guard let last = parts.last else {
       pending = plain
       return []
     }
-    pending = [UInt8](copying: plain.span.extracting(droppingFirst: last.bytes.upperBound))
+    let rest = plain.count - last.bytes.upperBound
+    pending.reserveCapacity(rest > 0 ? rest + room : 0)
+    pending.append(copying: plain.span.extracting(droppingFirst: last.bytes.upperBound))
     if parts.count == 1 {
       plain.removeSubrange(last.bytes.upperBound...)
       return [run(of: plain, count: last.count)]

@@ -36,6 +36,8 @@ final class CallPipe: Sendable {
     var reader: CheckedContinuation<Received, Never>?
     var work = Work()
     var isPosted = false
+    /// Unsent bytes that the loop has taken over, as of its last visit.
+    var sessionBytes = 0
     var isSessionFull = false
     var sendEnd: RPCError?
     var writers: [(ticket: UInt64, continuation: CheckedContinuation<Void, Never>)] = []
@@ -46,7 +48,7 @@ final class CallPipe: Sendable {
     var trailers = Metadata()
 
     func mustWait(_ limit: Int) -> Bool {
-      sendEnd == nil && (isSessionFull || work.bytes >= limit)
+      sendEnd == nil && (isSessionFull || sessionBytes + work.bytes >= limit)
     }
   }
 
@@ -225,21 +227,23 @@ final class CallPipe: Sendable {
 
   // MARK: The loop's side
 
+  /// Where there are messages, `sessionQueue` is to be told after them: who waits, waits for that.
   func takeWork() -> Work {
-    let (work, writers) = state.withLock { state in
+    state.withLock { state in
       state.isPosted = false
-      let work = exchange(&state.work, with: Work())
-      return (work, Self.freedWriters(&state))
+      state.sessionBytes += state.work.bytes
+      return exchange(&state.work, with: Work())
     }
-    for writer in writers { writer.resume() }
-    return work
   }
 
-  /// The session's queue for this stream reached its high-water mark, or fell to its low one.
-  func sessionQueue(isFull: Bool) {
+  /// - Parameters:
+  ///   - bytes: what the session's queue for this stream holds now.
+  ///   - isFull: it reached its high-water mark, or fell to its low one; `nil` leaves that as it is.
+  func sessionQueue(holds bytes: Int, isFull: Bool? = nil) {
     let writers = state.withLock { state in
-      state.isSessionFull = isFull
-      return Self.freedWriters(&state)
+      state.sessionBytes = bytes
+      if let isFull { state.isSessionFull = isFull }
+      return freedWriters(&state)
     }
     for writer in writers { writer.resume() }
   }
@@ -250,10 +254,10 @@ final class CallPipe: Sendable {
     asker?.resume()
   }
 
-  private static func freedWriters(_ state: inout State) -> [CheckedContinuation<Void, Never>] {
+  private func freedWriters(_ state: inout State) -> [CheckedContinuation<Void, Never>] {
     var freed: [CheckedContinuation<Void, Never>] = []
     if state.sendEnd != nil, let asker = state.asker.take() { freed.append(asker) }
-    if !state.isSessionFull || state.sendEnd != nil {
+    if !state.mustWait(sendQueueBytes) {
       freed += exchange(&state.writers, with: []).map(\.continuation)
     }
     return freed
@@ -291,7 +295,7 @@ final class CallPipe: Sendable {
   func endSending(_ error: RPCError) {
     let writers = state.withLock { state in
       state.sendEnd = state.sendEnd ?? error
-      return Self.freedWriters(&state)
+      return freedWriters(&state)
     }
     for writer in writers { writer.resume() }
   }
@@ -314,7 +318,7 @@ final class CallPipe: Sendable {
       }
       if let send, state.sendEnd == nil { state.sendEnd = send }
       let received = state.reader == nil ? nil : Self.takeReceived(&state)
-      return (received == nil ? nil : state.reader.take(), received, Self.freedWriters(&state))
+      return (received == nil ? nil : state.reader.take(), received, freedWriters(&state))
     }
     cancel()
     if let reader = freed.reader, let received = freed.received { reader.resume(returning: received) }

@@ -66,7 +66,10 @@ final class ClientConnection: HTTP2Connection {
         session.finish(stream)
         call.hasHalfClosed = true
       }
-      if session.queuedBytes(on: stream) >= limits.sendQueueBytes { pipe.sessionQueue(isFull: true) }
+      if !work.messages.isEmpty {
+        let queued = session.queuedBytes(on: stream)
+        pipe.sessionQueue(holds: queued, isFull: queued >= limits.sendQueueBytes ? true : nil)
+      }
     }
     touch()
   }
@@ -106,7 +109,8 @@ final class ClientConnection: HTTP2Connection {
     case .remoteEnded(let stream):
       guard let call = calls[stream], !call.hasEnded, call.hasHead else { return }
       finish(call, GRPCStatus(.unknown, "the answer ended without a status"), Metadata())
-    case .writable(let stream): calls[stream]?.pipe.sessionQueue(isFull: false)
+    case .writable(let stream):
+      calls[stream]?.pipe.sessionQueue(holds: session.queuedBytes(on: stream), isFull: false)
     case .streamClosed(let stream, let code): closed(stream, code)
     case .goAway(_, let code, let debug):
       goingAway = goingAway ?? "the server is going away (\(code)\(debug.isEmpty ? "" : ": \(debug)"))"

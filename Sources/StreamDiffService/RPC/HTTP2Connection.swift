@@ -276,7 +276,7 @@ class HTTP2Connection: ChannelInboundHandler {
     bytes.received.add(UInt64(buffer.readableBytes), ordering: .relaxed)
     guard phase == .open else { return }
     isInBurst = true
-    receive(buffer)
+    mailbox.burst { receive(buffer) }
   }
 
   func channelReadComplete(context: ChannelHandlerContext) {
@@ -304,7 +304,7 @@ extension RPCLimits {
     settings.maxSentFrame = frameBytes
     settings.headerListBytes = headerBytes
     settings.sendQueueHighWater = sendQueueBytes
-    settings.sendQueueLowWater = sendQueueBytes / 2
+    settings.sendQueueLowWater = sendQueueLowBytes
     return settings
   }
 }

@@ -37,9 +37,11 @@ public struct RPCLimits: Sendable {
 
   // MARK: What it does not read
 
-  /// Unsent bytes of a stream from which `send` waits, on the way to the loop and once more there: enough that
-  /// the loop always finds some.
-  public var sendQueueBytes = 128 << 10
+  /// Unsent bytes of a stream, on the way to the loop and there, from which `send` waits…
+  public var sendQueueBytes = 512 << 10
+  /// …until the loop has so few: a task on another thread is then woken once for several chunks, and the loop
+  /// finds some until they come.
+  public var sendQueueLowBytes: Int { sendQueueBytes / 4 }
   /// Unsent bytes of a connection from which streams with some wait, and unary calls are not begun.
   public var connectionSendBytes = 1 << 20
   /// What a connection holds unsent up to which a scan makes its first page. A page that is being made counts as

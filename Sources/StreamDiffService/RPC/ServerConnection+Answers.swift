@@ -42,10 +42,9 @@ extension ServerConnection {
         call.hasSentMessage = true
       }
       for message in work.messages { session.writeMessage(message, on: stream) }
-      if mustHoldBack(stream, limits.sendQueueBytes) {
-        heldBack.insert(stream)
-        pipe.sessionQueue(isFull: true)
-      }
+      let mustWait = mustHoldBack(stream, limits.sendQueueBytes)
+      if mustWait { heldBack.insert(stream) }
+      pipe.sessionQueue(holds: session.queuedBytes(on: stream), isFull: mustWait ? true : nil)
     }
     if work.wantedRoom > 0 {
       call.asksForRoom = true
@@ -81,9 +80,10 @@ extension ServerConnection {
   }
 
   func letWritersGo() {
-    for stream in heldBack where !mustHoldBack(stream, limits.sendQueueBytes / 2) {
+    for stream in heldBack where !mustHoldBack(stream, limits.sendQueueLowBytes) {
       heldBack.remove(stream)
-      if case .stream(let pipe, _) = calls[stream]?.kind { pipe.sessionQueue(isFull: false) }
+      guard case .stream(let pipe, _) = calls[stream]?.kind else { continue }
+      pipe.sessionQueue(holds: session.queuedBytes(on: stream), isFull: false)
     }
   }
 

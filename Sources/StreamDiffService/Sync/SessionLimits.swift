@@ -1,5 +1,6 @@
 /// Bounds of a session's edges, each with its unit and reason. (What the machines bound stands in `SyncLimits`.)
-/// A stream that nobody reads costs its sender at most 4 MiB: the codec takes over half of that.
+/// A stream that nobody reads costs its sender at most 4 MiB up to level 12, where the codec takes three of them; two
+/// less at level 1.
 public enum SessionLimits {
   /// Keys and values of a batch, in bytes before the operation that exceeds it: two chunks. Three are in memory
   /// while nobody reads: one cut into chunks, one that waits, one whose values are being read.

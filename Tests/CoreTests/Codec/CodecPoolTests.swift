@@ -86,8 +86,64 @@ import Testing
     // The first ends: after a while there is room.
     try Self.send(&first, .plain)
     var sent = 4 * 65536
-    while try !Self.send(&second, Self.zstd(12)).isNewFrame { sent += 65536 }
+    while sent <= CodecBudget.patience, try !Self.send(&second, Self.zstd(12)).isNewFrame { sent += 65536 }
     #expect(sent == CodecBudget.patience && second.encoding == Self.zstd(12))
+  }
+
+  @Test(
+    "64 sessions find room in 64 MiB, each at level 1 at least or the least there is", arguments: [1, 12, 19])
+  func everybody(level: Int32) throws {
+    let pool = CodecPool(.node)
+    let sessions = (0..<64).map { _ in Session(pool) }
+    let levels = try sessions.map { try $0.send(Self.zstd(level)).level }
+    #expect(pool.use.contexts == 64 && pool.use.bytes <= 64 << 20)
+    #expect(levels.allSatisfy { 1...level ~= $0 } && levels[0] == level)
+    // When the others have ended, the last one's room is the same as it was for the first.
+    try sessions.dropLast().forEach { _ = try $0.send(.plain) }
+    #expect(try sessions[63].send(.plain) == .plain)
+    #expect(try sessions[63].send(Self.zstd(level)) == Self.zstd(level))
+    #expect(pool.use.bytes + pool.keptBytes <= 64 << 20)
+  }
+
+  @Test("threads that lend and give back at once leave the pool as it was")
+  func threads() async throws {
+    let pool = CodecPool(CodecBudget(bytes: 8 << 20, contexts: 4))
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for seed in 0..<8 {
+        group.addTask {
+          var random = SplitMix(seed: seed)
+          let session = Session(pool)
+          for _ in 0..<60 {
+            let level = Int32.random(in: -7...12, using: &random)
+            _ = try session.send(level == 0 ? .plain : Self.zstd(level))
+          }
+        }
+      }
+      try await group.waitForAll()
+    }
+    #expect(pool.use == CodecBudget.Use())
+    #expect(pool.keptBytes <= 8 << 20)
+    pool.giveBackIdle()
+    pool.giveBackIdle()
+    #expect(pool.keptBytes == 0)
+  }
+
+  /// What is sent comes back.
+  private final class Session {
+    private var compressor: ChunkCompressor
+    private var decompressor = ChunkDecompressor(pool: CodecPool(.node))
+    init(_ pool: CodecPool) { compressor = ChunkCompressor(pool: pool) }
+
+    func send(_ encoding: ChunkEncoding) throws -> ChunkEncoding {
+      let plain = Array(text[..<20_000])
+      var (payload, output): ([UInt8], [UInt8]) = ([], [])
+      let frame = try compressor.compress(plain.span.bytes, as: encoding, into: &payload)
+      try decompressor.decompress(
+        payload.span.bytes, codec: compressor.encoding.codec, isNewFrame: frame.isNewFrame,
+        prefixLength: frame.prefixLength, plainLength: plain.count, into: &output)
+      #expect(output == plain)
+      return compressor.encoding
+    }
   }
 
   @Test("decompressors get what they need; where that is too much together, compressors go down")
@@ -96,7 +152,7 @@ import Testing
     var compressor = ChunkCompressor(pool: pool)
     try Self.send(&compressor, Self.zstd(12))
     var readers: [Reader] = []
-    while pool.use.bytes <= 4 << 20 {
+    while pool.use.bytes <= 4 << 20, readers.count < 4 {
       readers.append(Reader(pool))
       try readers.last?.read(window: 0x50)
     }
