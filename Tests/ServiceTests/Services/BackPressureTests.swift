@@ -7,10 +7,12 @@ import Testing
 
 /// From the server's disk to the client's reader: who cannot go on holds up who comes before.
 @Suite struct BackPressureTests {
-  /// What a sender has read and the server has not applied, in bytes of values: the receiver's credit, and
+  /// What may be unacknowledged, by the sender's settings; the receiver's credit is above it once it applies.
+  private static let inFlight = SyncLimits.leastCredit + (1 << 20)
+  /// What a sender has read and the server has not applied, in bytes of values: what may be unacknowledged, and
   /// batches of up to 1 MiB and a value between reading and sending: one being read, one being put, two that
   /// wait, one being cut into chunks.
-  private static func bound(valueBytes: Int) -> Int { SyncLimits.credit + 5 * ((1 << 20) + valueBytes) }
+  private static func bound(valueBytes: Int) -> Int { inFlight + 5 * ((1 << 20) + valueBytes) }
 
   @Test(
     "while the log's disk does not answer, the client's reader is held; with each sync it goes on",
@@ -27,9 +29,10 @@ import Testing
       let source = MeteredSource(
         valueBytes: valueBytes, count: 1000, applied: { counters.appliedOperations.value })
       var options = SyncOptions(keyspace: .default, kind: .plain, session: .random())
-      // One that uses all the credit there is.
+      // One that uses all there is.
       var settings = AdaptationSettings()
       settings.policy = .fixed
+      settings.inflightMax = Self.inFlight
       options.tuning = SessionTuning(settings)
       let session = options
       let isOver = Mutex(false)
@@ -41,14 +44,14 @@ import Testing
       // The session is open, which took a record of its own: from here on the disk answers when it is told to.
       while options.meter.plainBytes.value == 0, !isOver.withLock({ $0 }) { await Task.yield() }
       gate.close()
-      // Nothing is applied until the credit is used up and the reader has gone on to what waits behind it.
-      while !isOver.withLock({ $0 }), source.mostAhead <= SyncLimits.credit { await Task.yield() }
+      // Nothing is applied until all of that is used up and the reader has gone on to what waits behind it.
+      while !isOver.withLock({ $0 }), source.mostAhead <= Self.inFlight { await Task.yield() }
       // Held there over and over: one group of operations becomes durable at a time.
       func unapplied() -> Int {
         Int(options.meter.plainBytes.value) - Int(counters.appliedOperations.value) * valueBytes
       }
       while !isOver.withLock({ $0 }), options.meter.operations.value < 1000 {
-        if unapplied() > SyncLimits.credit - (512 << 10) { gate.letOnePass() } else { await Task.yield() }
+        if unapplied() > Self.inFlight - (512 << 10) { gate.letOnePass() } else { await Task.yield() }
       }
       gate.open()
       let report = try await push.value
