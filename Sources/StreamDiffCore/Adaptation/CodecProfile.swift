@@ -41,6 +41,9 @@ public struct CodecProfile: Sendable {
   static let leastGain = 0.002
   /// Seconds in which a measurement counts as much as all before it, and the plain bytes it needs for that.
   static let fading = 0.3
+  /// What is seen of a level's speed so soon after a change to it is its own; later, all levels'.
+  static let attribution = Duration.milliseconds(400)
+  private static let scales = 1e-5...1e5
   static let tellingBytes = 64.0 * 1024
 
   private var table: [Level]
@@ -48,6 +51,10 @@ public struct CodecProfile: Sendable {
   private var speedScale = 1.0
   private var gainScale = 1.0
   private var lastUse: Duration?
+  /// The level in use, as a place in the table, and since when.
+  private var current: Int?
+  private var currentSince = Duration.zero
+  private var isScaled = false
 
   public init() {
     table = Self.priors.map { Level(speed: $0.speed * 1e6, gain: $0.ratio - 1) }
@@ -68,7 +75,7 @@ public struct CodecProfile: Sendable {
     table[Self.place(of: level)].known.map { now - $0 }
   }
 
-  /// Chunks were encoded so. Data differs far more than levels do: what this shows moves every level.
+  /// Chunks were encoded so. Data differs far more than levels do: what this shows of the ratio moves every level.
   public mutating func used(
     _ encoding: ChunkEncoding, plainBytes: Int, payloadBytes: Int, time: Duration, now: Duration
   ) {
@@ -78,9 +85,17 @@ public struct CodecProfile: Sendable {
     let elapsed = max(0, (now - (lastUse ?? .zero)).seconds)
     lastUse = now
     let weight = elapsed / (elapsed + Self.fading) * min(1, Double(plainBytes) / Self.tellingBytes)
-    scale(
-      speed: Double(plainBytes) / time.seconds / table[place].speed,
-      gain: Self.gain(plainBytes, payloadBytes) / table[place].gain, weight)
+    let speed = Double(plainBytes) / time.seconds
+    if current != place { (current, currentSince) = (place, now) }
+    if now - currentSince < Self.attribution, isScaled {
+      // Work that takes a processor's time shares it with others: a level is slower in use than in a sample.
+      table[place].speed += (speed / speedScale - table[place].speed) * weight
+    } else {
+      isScaled = true
+      speedScale = Self.bounded(speedScale + (speed / table[place].speed - speedScale) * weight, Self.scales)
+    }
+    let gain = Self.gain(plainBytes, payloadBytes) / table[place].gain
+    gainScale = Self.bounded(gainScale + (gain - gainScale) * weight, Self.scales)
     table[place].known = now
   }
 
@@ -121,8 +136,8 @@ public struct CodecProfile: Sendable {
   }
 
   private mutating func scale(speed: Double, gain: Double, _ weight: Double) {
-    speedScale = Self.bounded(speedScale + (speed - speedScale) * weight, 1e-5...1e5)
-    gainScale = Self.bounded(gainScale + (gain - gainScale) * weight, 1e-4...1e3)
+    speedScale = Self.bounded(speedScale + (speed - speedScale) * weight, Self.scales)
+    gainScale = Self.bounded(gainScale + (gain - gainScale) * weight, Self.scales)
   }
 }
 

@@ -18,6 +18,8 @@ struct EncodingChoice: Sendable {
   /// Between two changes, and two round trips at least.
   static let dwell = Duration.milliseconds(300)
   static let least = Duration.milliseconds(100)
+  /// Of the goodput before a change: less takes it back.
+  static let disappointing = 0.93
   private(set) var profile = CodecProfile()
   private(set) var current: ChunkEncoding
   private(set) var reason = "start"
@@ -66,8 +68,10 @@ struct EncodingChoice: Sendable {
     // A trial that fills the network has told what it was to tell.
     let dwell = trial != nil && link.busyRate != nil ? Self.least : Self.dwell
     guard now - changed >= max(dwell, (link.minRTT ?? .zero) * 2), let rate = network.hoped else { return }
-    if let trial { conclude(trial, link.isBusy, now) }
-    guard trial == nil else { return }
+    if let trial {
+      guard link.isBusy || goodput.isKnown else { return }
+      guard conclude(trial, link.isBusy, now) else { return }
+    }
     let elsewhere = elsewhere(link.isBusy, bounds)
     let candidates = Self.candidates(bounds).filter { banned[$0].map { $0.until <= now } ?? true }
     let present = predict(current, rate, elsewhere)
@@ -155,16 +159,18 @@ struct EncodingChoice: Sendable {
   ///
   /// Where the network is full its rate and the ratio have told; elsewhere a level can cost what no estimate shows,
   /// as a processor that the receiver needs.
-  private mutating func conclude(_ trial: Trial, _ isBusy: Bool, _ now: Duration) {
+  /// - Returns: whether it stays.
+  private mutating func conclude(_ trial: Trial, _ isBusy: Bool, _ now: Duration) -> Bool {
     self.trial = nil
-    guard !isBusy, goodput.isKnown, goodput.value < 0.9 * trial.goodput else {
+    guard !isBusy, goodput.value < Self.disappointing * trial.goodput else {
       banned[current] = nil
-      return
+      return true
     }
     let length = min(.seconds(120), banned[current].map { $0.length * 2 } ?? .seconds(5))
     let why = "\(Text.rate(goodput.value)) were less than \(Text.rate(trial.goodput))"
     banned[current] = Ban(until: now + length, length: length)
     change(to: trial.from, now, why)
+    return false
   }
 }
 

@@ -3,15 +3,13 @@
 ///     goodput(encoding) = min(network × ratio, encode speed, what the source brings and the receiver takes)
 ///
 /// The parts are choices of their own: the encoding (`EncodingChoice`), the chunk (`ChunkChoice`), bytes in flight
-/// (`FlightChoice`), congestion control (`CongestionRule`), and which levels to sample (`ProbeSchedule`).
+/// (`FlightChoice`), and which levels to sample (`ProbeSchedule`).
 struct ModelPolicy: AdaptationPolicy {
   private var encoding = EncodingChoice()
   private var chunk = ChunkChoice()
   private var flight = FlightChoice()
-  private var congestion: CongestionRule
-  private var probes = ProbeSchedule()
 
-  init(_ settings: AdaptationSettings) { congestion = CongestionRule(settings.congestion) }
+  private var probes = ProbeSchedule()
 
   mutating func decide(
     after observation: Observation, link: LinkEstimate, bounds: AdaptationBounds
@@ -23,8 +21,7 @@ struct ModelPolicy: AdaptationPolicy {
     var decision = Decision(
       settings: ChunkSettings(bytes: bytes, encoding: encoding.current), bytesInFlight: inFlight,
       reason: encoding.reason)
-    decision.congestion = congestion.update(link)
-    if let reason = congestion.reason { decision.reason += "; \(reason)" }
+
     decision.probe = probes.update(observation, encoding, bounds, isBusy: link.isBusy)
     return decision
   }

@@ -8,6 +8,7 @@ public struct TransferController: Sendable {
   public private(set) var link: LinkEstimate
   public private(set) var decision: Decision
   private var policy: any AdaptationPolicy
+  private var congestion: CongestionRule
   private var hint = AdaptationHint()
   private var lastTime = Duration.zero
   private var lastNotSent = false
@@ -17,6 +18,7 @@ public struct TransferController: Sendable {
     self.settings = settings
     link = LinkEstimate(window: settings.window)
     policy = Self.policy(settings)
+    congestion = CongestionRule(settings)
     let bounds = AdaptationBounds(settings)
     decision = Decision(
       settings: ChunkSettings(
@@ -30,7 +32,7 @@ public struct TransferController: Sendable {
     switch settings.policy {
     case .fixed: FixedPolicy(settings: settings)
     case .threshold: ThresholdPolicy(settings)
-    case .model: ModelPolicy(settings)
+    case .model: ModelPolicy()
     }
   }
 
@@ -39,6 +41,7 @@ public struct TransferController: Sendable {
     guard settings != self.settings else { return }
     self.settings = settings
     policy = Self.policy(settings)
+    congestion = CongestionRule(settings)
   }
 
   /// What the receiver says. Its limits win, where they are possible at all.
@@ -66,6 +69,8 @@ public struct TransferController: Sendable {
     decision.settings.bytes = bounds.clamped(chunk: decision.settings.bytes)
     decision.settings.encoding = bounds.clamped(decision.settings.encoding)
     decision.bytesInFlight = min(bounds.bytesInFlight, decision.bytesInFlight)
+    decision.congestion = congestion.update(link)
+    if let reason = congestion.reason { decision.reason += "; \(reason)" }
     return decision
   }
 

@@ -20,6 +20,8 @@ struct VirtualTransfer {
     var receiver = 300e6
     /// Plain bytes.
     var credit = 64e6
+    /// How much slower encoding is when it takes all of its processor: others want some of it too.
+    var contention = 0.0
   }
 
   static let step = 0.05
@@ -72,7 +74,7 @@ struct VirtualTransfer {
   func goodput(_ encoding: ChunkEncoding, bytesInFlight: Double, _ now: Conditions) -> Double {
     let truth = truth(encoding, now)
     let flight = min(bytesInFlight, now.credit) / (now.rtt + 0.002)
-    return min(truth.speed, now.rate * truth.ratio, now.source, now.receiver, flight)
+    return min(truth.speed / (1 + now.contention), now.rate * truth.ratio, now.source, now.receiver, flight)
   }
 
   /// The best of all fixed settings.
@@ -103,7 +105,9 @@ struct VirtualTransfer {
     observation.plainBytes = Int(plain)
     observation.payloadBytes = Int(measured(plain / truth.ratio))
     observation.chunks = max(1, observation.plainBytes / decision.settings.bytes)
-    let encodeShare = min(1, goodput / truth.speed)
+    // Of the share s of the time: s = goodput * (1 + contention * s) / speed.
+    let bare = goodput / truth.speed
+    let encodeShare = min(1, bare / max(0.01, 1 - now.contention * bare))
     observation.encodeTime = .nanoseconds(Int64(measured(encodeShare * Self.step) * 1e9))
     let rest = max(0, (1 - encodeShare) * Self.step)
     let isNetwork = goodput >= now.rate * truth.ratio * 0.999

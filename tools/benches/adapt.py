@@ -1,0 +1,149 @@
+"""tools/bench adapt: the controller beside the best fixed setting, on links from a rack to a satellite.
+
+usage: adapt.py [LINK/KIND…] [--quick] [--out FILE] [--seconds S] [--repeats N]
+
+For each cell fixed settings are screened with one short run each (codec, then chunk and congestion control around the
+best), then the best three run again, interleaved with `model` and `threshold`; only those runs count. One JSON line a
+run goes to the file, and a run that is in it is not made again: the bench can be stopped and goes on.
+Goodput is plain bytes acknowledged a second, after the time to settle of max(4 s, 10 round trips), same for all.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import pathlib
+import statistics
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import adaptation
+from adaptation import KINDS, LINKS, Run
+from lab import Lab, why_not
+from streamdiff_tools import cache_directory, main, require, scratch
+
+CODECS = ("none", "-5", "1", "3", "6", "9", "12")
+CHUNKS = (65536, 16384, 4096)
+QUICK = (
+    "loopback/json", "rack/json", "rack/random", "metro/libraries", "metro/json", "zones/json", "zones/entries",
+    "continent/libraries", "continent/random", "mobile/json", "mobile/entries", "satellite/libraries",
+)
+# Of the oracle: in the median of the cells, and in the worst.
+WANTED, LEAST = 0.95, 0.88
+
+
+class Fixed:
+    def __init__(self, codec, chunk=65536, congestion="bbr"):
+        self.codec, self.chunk, self.congestion = codec, chunk, congestion
+
+    @property
+    def name(self):
+        return f"{self.codec} {self.chunk >> 10}K {self.congestion}"
+
+    @property
+    def flags(self):
+        level = ["--codec", "none"] if self.codec == "none" else ["--codec", "zstd", "--level", self.codec, "--level-max", "19"]
+        return ["--policy", "fixed", "--chunk", str(self.chunk), *level, "--congestion", self.congestion]
+
+
+class Cell:
+    def __init__(self, name, options, records):
+        self.link, self.kind = name.split("/")
+        self.name, self.options, self.records = name, options, records
+        self.settle = max(4.0, 10 * adaptation.rtt(self.link))
+
+    def run(self, stage, setting, flags, seconds, number=0):
+        """- Returns: goodput, of this run or of the same one in the file."""
+        key = [self.name, stage, setting, number]
+        for record in self.records:
+            if record["key"] == key:
+                return record["goodput"]
+        total = self.settle + seconds
+        data = adaptation.source(self.kind, adaptation.size_for(self.link, self.kind, total + 2))
+        with scratch() as work:
+            if LINKS[self.link] is None:
+                run = Run(None, work, self.kind, data, flags, total)
+            else:
+                with Lab(*adaptation.flags(self.link)) as lab:
+                    run = Run(lab, work, self.kind, data, flags, total)
+                    lab.sound()
+        # A fast link may bring it all before the time to settle is over.
+        end = run.last["time_ns"] / 1e9
+        goodput = run.goodput(min(self.settle, end / 3))
+        last = run.last
+        record = {
+            "key": key, "goodput": goodput, "seconds": end, "whole": run.whole, "chunk": last["chunk"],
+            "codec": last["codec"], "level": last["level"], "reason": last["reason"], "load": os.getloadavg()[0],
+        }
+        self.records.append(record)
+        with open(self.options.out, "a") as out:
+            out.write(json.dumps(record) + "\n")
+        print(f"  {self.name} {stage} {setting}: {goodput / 1e6:.2f} MB/s", file=sys.stderr, flush=True)
+        return goodput
+
+    def screen(self, setting):
+        return self.run("screen", setting.name, setting.flags, self.options.seconds / 2)
+
+    def oracle(self):
+        """The best three fixed settings of the screening, best first."""
+        found = {}
+
+        def look(setting):
+            found[setting.name] = (self.screen(setting), setting)
+
+        for codec in CODECS:
+            look(Fixed(codec))
+        best = sorted(found.values(), key=lambda each: -each[0])[:2]
+        for (_, setting), chunk in itertools.product(best, CHUNKS[1:]):
+            look(Fixed(setting.codec, chunk))
+        if LINKS[self.link] is not None:
+            for _, setting in best:
+                look(Fixed(setting.codec, congestion="cubic"))
+        # On the edge of the grid the grid is too small.
+        if max(found.values(), key=lambda each: each[0])[1].codec == CODECS[-1]:
+            look(Fixed("15"))
+        return [setting for _, setting in sorted(found.values(), key=lambda each: -each[0])[:3]]
+
+    def measure(self):
+        contenders = [(each.name, each.flags) for each in self.oracle()]
+        contenders += [("model", []), ("threshold", ["--policy", "threshold"])]
+        results = {name: [] for name, _ in contenders}
+        for number in range(self.options.repeats):
+            for name, flags in contenders if number % 2 == 0 else contenders[::-1]:
+                results[name].append(self.run("final", name, flags, self.options.seconds, number))
+        medians = {name: statistics.median(values) for name, values in results.items()}
+        best = max(value for name, value in medians.items() if name not in ("model", "threshold"))
+        return medians, medians["model"] / best, medians["model"] / medians["threshold"]
+
+
+def bench():
+    parser = argparse.ArgumentParser(prog="tools/bench adapt")
+    parser.add_argument("cells", nargs="*", metavar="LINK/KIND")
+    parser.add_argument("--quick", action="store_true", help="twelve cells that cover every link and every kind of data")
+    parser.add_argument("--out", default=str(cache_directory() / "adapt.jsonl"))
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    names = options.cells or (QUICK if options.quick else [f"{link}/{kind}" for link in LINKS for kind in KINDS])
+    for name in names:
+        require(name.count("/") == 1 and name.split("/")[0] in LINKS and name.split("/")[1] in KINDS, f"no cell '{name}'")
+    reason = why_not()
+    require(reason is None, f"no lab on this machine: {reason}")
+    out = pathlib.Path(options.out)
+    records = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    rows = []
+    for name in names:
+        medians, to_oracle, to_threshold = Cell(name, options, records).measure()
+        rows.append((name, medians, to_oracle, to_threshold))
+    print("| cell | best three fixed settings, MB/s | model | of the best | threshold | model to it |")
+    print("|---|---|---|---|---|---|")
+    for name, medians, to_oracle, to_threshold in rows:
+        fixed = sorted(((value, each) for each, value in medians.items() if each not in ("model", "threshold")), reverse=True)
+        told = ", ".join(f"{each} {value / 1e6:.2f}" for value, each in fixed)
+        print(f"| {name} | {told} | {medians['model'] / 1e6:.2f} | {to_oracle:.2f} | {medians['threshold'] / 1e6:.2f} | {to_threshold:.2f} |")
+    ratios = [row[2] for row in rows]
+    print(f"model to the best: median {statistics.median(ratios):.3f} (wanted {WANTED}), worst {min(ratios):.3f} (wanted {LEAST})")
+
+
+if __name__ == "__main__":
+    main(bench)
