@@ -4,42 +4,71 @@ import StreamDiffService
 
 struct Check: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Read a data directory that nobody serves, and name everything in it that is damaged.",
+    abstract:
+      "Read a data directory that nobody serves, and name everything in it that is damaged; or replay a trace.",
     discussion: """
       Reads every byte of the log and of the state and changes none: each sector, record and command of \
       the log; each block of the state; every value against its digest, and the Merkle trees. Each line \
       names a file and offset, or a key. What a killed process leaves behind is a note, not damage.
 
+      --trace puts a trace's inputs through the controller again: each decision must be the one that was \
+      written, to the bit; 3 names the first line that is not.
+
       Examples:
         streamdiff check --data-dir /var/lib/streamdiff
         streamdiff check --data-dir ./data --json | jq .damages
+        streamdiff check --trace push.ndjson
 
-      Exit codes: 0 sound, 1 cannot be read, 3 damaged, 5 refused (in use, or of a newer format), 64 wrong usage.
+      Exit codes: 0 sound, 1 cannot be read, 3 damaged or decided otherwise, 5 refused (in use, or of a newer format), 64 wrong usage.
       """)
 
   @Option(help: ArgumentHelp("The directory that `serve` was given.", valueName: "dir"))
-  var dataDir: String
+  var dataDir: String?
+
+  @Option(help: ArgumentHelp("What `push --trace` or `serve --trace` wrote.", valueName: "file"))
+  var trace: String?
 
   @Flag(name: .long, help: "Print one JSON object.")
   var json = false
 
   func validate() throws {
-    guard !dataDir.isEmpty else { throw ValidationError("--data-dir is empty") }
+    guard (dataDir == nil) != (trace == nil) else {
+      throw ValidationError("--data-dir or --trace, one of them")
+    }
+    guard dataDir?.isEmpty != true else { throw ValidationError("--data-dir is empty") }
   }
 
   func run() async throws {
     do {
-      let meter = DirectoryCheck.Meter()
-      let report = try await ProgressBar.show(.checking(meter), isOn: !json) {
-        try await DirectoryCheck.run(dataDir, meter: meter)
-      }
-      Output.print(json ? Self.json(report).text : Self.table(report))
-      guard report.isSound else {
-        Output.complain("\(dataDir) is damaged, in \(report.damageCount) places that are named")
-        throw Exit.verification
-      }
+      if let trace { try await replay(trace) }
+      if let dataDir { try await read(dataDir) }
     } catch {
       throw Exit.because(of: error)
+    }
+  }
+
+  private func replay(_ trace: String) async throws {
+    let replay = try await TraceCheck.run(trace)
+    guard !json else {
+      return Output.print(
+        JSON.object([
+          ("sound", .bool(true)), ("sessions", .number(replay.sessions)),
+          ("decisions", .number(replay.decisions)),
+        ]).text)
+    }
+    let sessions = replay.sessions == 1 ? "1 session" : "\(replay.sessions) sessions"
+    Output.print("\(replay.decisions) decisions of \(sessions), each as it was written")
+  }
+
+  private func read(_ dataDir: String) async throws {
+    let meter = DirectoryCheck.Meter()
+    let report = try await ProgressBar.show(.checking(meter), isOn: !json) {
+      try await DirectoryCheck.run(dataDir, meter: meter)
+    }
+    Output.print(json ? Self.json(report).text : Self.table(report))
+    guard report.isSound else {
+      Output.complain("\(dataDir) is damaged, in \(report.damageCount) places that are named")
+      throw Exit.verification
     }
   }
 

@@ -59,9 +59,16 @@ struct Push: AsyncParsableCommand {
       let start = clock.now
       let exclusions = try Exclusions(exclude)
       let local = try await LocalSource.scan(source, excluding: exclusions, isQuiet: server.json)
-      let attempt = PushAttempt(
-        local: local, server: server, options: try options(local, exclusions), isDryRun: dryRun)
-      var result = try await attempt.run()
+      let file = try trace.map { path throws(ClientFailure) in
+        try TraceFile(path) { Output.complain($0) }
+      }
+      var options = try options(local, exclusions)
+      options.trace = file?.trace
+      let attempt = PushAttempt(local: local, server: server, options: options, isDryRun: dryRun)
+      let outcome: Result<PushAttempt.Result, any Error>
+      do { outcome = .success(try await attempt.run()) } catch { outcome = .failure(error) }
+      await file?.close()
+      var result = try outcome.get()
       result.summary.seconds = start.duration(to: clock.now).seconds
       report(result)
       if let refusal = result.refusal { throw refusal }
@@ -78,7 +85,6 @@ struct Push: AsyncParsableCommand {
     options.overwrites = force
     options.exclusions = exclusions
     options.tuning = SessionTuning(try tunables.settings())
-    options.trace = try trace.map { path throws(ClientFailure) in try TraceFile.open(path) }
     return options
   }
 

@@ -53,6 +53,12 @@ struct Serve: AsyncParsableCommand {
   @Flag(name: .long, help: "Listen in clear text beyond this machine.")
   var insecure = false
 
+  @Option(
+    help: ArgumentHelp(
+      "Write every decision of sessions in which it sends, and what it was made from, as NDJSON: a file each.",
+      valueName: "dir"))
+  var trace: String?
+
   @OptionGroup(title: "Adaptation, of pulls; limits also of pushes") var tunables: TunableOptions
 
   func validate() throws {
@@ -79,7 +85,8 @@ struct Serve: AsyncParsableCommand {
         services: [
           ServerService(
             directory: dataDir, address: address, sessions: sessionLifetime.duration,
-            diskFloor: diskFloor?.bytes, tunables: tunables.given, logger: logger)
+            diskFloor: diskFloor?.bytes, tunables: tunables.given,
+            trace: trace, logger: logger)
         ],
         gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
       configuration.maximumGracefulShutdownDuration = .seconds(60)
@@ -117,6 +124,7 @@ private struct ServerService: Service {
   let sessions: Duration
   let diskFloor: UInt64?
   let tunables: [Setting]
+  let trace: String?
   let logger: Logger
 
   func run() async throws {
@@ -125,7 +133,7 @@ private struct ServerService: Service {
     configuration.replica.sessions = SessionExpiryPolicy(lifetime: sessions)
     configuration.limits.connections = DescriptorLimit.connections(configuration.limits.connections)
     configuration.replica.diskFloor = diskFloor
-    configuration.tunables = tunables
+    (configuration.tunables, configuration.traceDirectory) = (tunables, trace)
     // Before anybody can know that it serves.
     let hangups = await UnixSignalsSequence(trapping: .sighup)
     let server: StreamDiffServer

@@ -9,20 +9,51 @@ struct Status: AsyncParsableCommand {
       Examples:
         streamdiff status
         streamdiff status --json | jq .keyspaces
+        streamdiff status --sessions --watch
 
       \(Exit.table)
       """)
 
   @OptionGroup var server: ServerOptions
+  @Flag(
+    help: """
+      Only open sessions, a line each: round-trip times, loss, rates on the wire and before encoding, chunk, codec and \
+      level, bytes in flight, congestion control, and why the last change was made.
+      """)
+  var sessions = false
+  @Flag(help: "Every second, until interrupted or the server is gone (4). With --json an object a line.")
+  var watch = false
+
+  /// Between two looks.
+  private static let interval = Duration.seconds(1)
 
   func run() async throws {
     do {
       let client = try await server.connect()
-      let status = try await client.status()
-      await client.close()
-      Output.print(server.json ? Self.json(status).text : Self.table(status))
+      guard watch else {
+        let lines = try await lines(of: client)
+        await client.close()
+        return Output.print(server.json ? lines.joined() : Screen.cut(lines).joined(separator: "\n"))
+      }
+      var next = ContinuousClock.now
+      while true {
+        let lines = try await lines(of: client)
+        if server.json { Output.print(lines.joined()) } else { Screen.draw(lines) }
+        next = max(next + Self.interval, .now)
+        try await Task.sleep(until: next)
+      }
     } catch {
       throw Exit.because(of: error)
+    }
+  }
+
+  private func lines(of client: StreamDiffClient) async throws -> [String] {
+    let status = try await client.status(roots: !sessions)
+    switch (sessions, server.json) {
+    case (true, true): return [JSON.object([("sessions", .array(status.sessions.map(Self.json)))]).text]
+    case (true, false): return SessionTable.lines(status.sessions)
+    case (false, true): return [Self.json(status).text]
+    case (false, false): return Self.lines(status)
     }
   }
 
@@ -75,7 +106,7 @@ struct Status: AsyncParsableCommand {
     ]
   }
 
-  private static func table(_ status: ServerStatus) -> String {
+  private static func lines(_ status: ServerStatus) -> [String] {
     let leader = status.leader == 0 ? "unknown" : "\(status.leader)"
     var lines = [
       "node \(status.nodeID)   \(status.role), leader \(leader), term \(status.term), commit \(status.commit), "
@@ -96,7 +127,7 @@ struct Status: AsyncParsableCommand {
         "session \(session.peer)   \(session.isSending ? "sends" : "receives") \(session.keyspace), "
           + "\(readable(bytes: session.bytesSent)) sent, \(readable(bytes: session.bytesReceived)) received")
     }
-    return lines.joined(separator: "\n")
+    return lines
   }
 }
 

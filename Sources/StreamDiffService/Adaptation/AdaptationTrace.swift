@@ -10,13 +10,11 @@ public final class AdaptationTrace: Sendable {
 
   func begin(_ settings: AdaptationSettings) { write(settings, at: .zero) }
 
-  func write(_ settings: AdaptationSettings, at time: Duration) {
-    output(TraceLine.settings(settings, time).text)
-  }
+  func write(_ settings: AdaptationSettings, at time: Duration) { write(.settings(settings, time)) }
 
-  func write(_ hint: AdaptationHint, at time: Duration) { output(TraceLine.hint(hint, time).text) }
+  func write(_ hint: AdaptationHint, at time: Duration) { write(.hint(hint, time)) }
 
-  func write(_ observation: Observation, _ decision: Decision) {
-    output(TraceLine.decision(observation, decision).text)
-  }
+  func write(_ observation: Observation, _ decision: Decision) { write(.decision(observation, decision)) }
+
+  public func write(_ line: TraceLine) { output(line.text) }
 }

@@ -101,8 +101,9 @@ final class SenderAdaptation: Sendable {
     state.withLock { state in
       state.hint = hint
       state.controller.receive(hint)
+      // In the order in which the controller has them.
+      trace?.write(hint, at: now)
     }
-    trace?.write(hint, at: now)
   }
 
   // MARK: Looking and deciding

@@ -3,12 +3,12 @@ public import StreamDiffCore
 /// One line of a trace: a JSON object with `kind` and `time_ns` since the session began. Times are whole nanoseconds
 /// and all numbers whole, so that what is read is what was written.
 ///
-///     settings  the tunables by their names, as text
+///     settings  the tunables by their names, as text; at time 0 a session begins
 ///     hint      the receiver's hint
 ///     decision  an observation, and what the controller made of it
 ///
 /// What the kernel did not tell is left out.
-public enum TraceLine {
+public enum TraceLine: Hashable, Sendable {
   case settings(AdaptationSettings, Duration)
   case hint(AdaptationHint, Duration)
   case decision(Observation, Decision)
@@ -55,7 +55,9 @@ private struct ObjectText {
     add("credit", hint.credit)
     add("chunk_min", hint.chunkMinimum)
     add("chunk_max", hint.chunkMaximum)
-    for setting in hint.settings { add("set \(setting.name)", setting.value) }
+    guard !hint.settings.isEmpty else { return }
+    let settings = hint.settings.map { "[\(JSONText.string($0.name)),\(JSONText.string($0.value))]" }
+    members.append("\"settings\":[\(settings.joined(separator: ","))]")
   }
 
   mutating func add(_ observation: Observation) {

@@ -1,3 +1,4 @@
+import CLinux  // whose headers declare timespec too; the compiler takes either for its home
 import Glibc
 
 /// State that threads share, with waiting: a mutex and a condition. Threads of the replica wait here;

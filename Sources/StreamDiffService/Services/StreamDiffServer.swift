@@ -13,6 +13,8 @@ public struct ServerConfiguration: Sendable {
   public var limits = RPCLimits()
   /// How its sessions adapt, as far as nothing else is set (`TuningTable`): checked at the start.
   public var tunables: [Setting] = []
+  /// Where sessions in which it sends are traced.
+  public var traceDirectory: String?
   /// As `status` reports it.
   public var version: String
 
@@ -48,6 +50,9 @@ public final class StreamDiffServer: Sendable {
     _ configuration: ServerConfiguration, logger: Logger,
     group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
   ) async throws -> StreamDiffServer {
+    let traces = try configuration.traceDirectory.map { path throws(ClientFailure) in
+      try TraceDirectory(path, logger: logger)
+    }
     let (tuning, replica) = try await NIOThreadPool.singleton.runIfActive {
       // First: a file with a mistake is no reason to open anything.
       let tuning = try ServerTuning(
@@ -56,7 +61,7 @@ public final class StreamDiffServer: Sendable {
       return (tuning, try Replica(opening: configuration.replica, logger: logger))
     }
     let bound = Bound()
-    let (router, health) = services(on: replica, tuning, version: configuration.version, bound: bound)
+    let (router, health) = services(on: replica, tuning, traces, version: configuration.version, bound: bound)
     do {
       let server = try await RPCServer.bind(
         host: configuration.host, port: configuration.port, router: router, limits: configuration.limits,
@@ -86,7 +91,7 @@ public final class StreamDiffServer: Sendable {
   }
 
   private static func services(
-    on replica: Replica, _ tuning: ServerTuning, version: String, bound: Bound
+    on replica: Replica, _ tuning: ServerTuning, _ traces: TraceDirectory?, version: String, bound: Bound
   ) -> (router: RPCRouter, health: HealthService) {
     let counters = ServiceCounters()
     let registry = SyncRegistry()
@@ -96,7 +101,8 @@ public final class StreamDiffServer: Sendable {
     var router = KeyValueService(replica: replica, counters: counters).router
     router.merge(group.router)
     router.merge(
-      SyncService(replica: replica, counters: counters, registry: registry, tuning: tuning).router)
+      SyncService(replica: replica, counters: counters, registry: registry, tuning: tuning, traces: traces)
+        .router)
     router.merge(TuningService(tuning: tuning, pool: replica.pool).router)
     let health = HealthService(services: router.services)
     router.merge(health.router)

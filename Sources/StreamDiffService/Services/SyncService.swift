@@ -10,6 +10,7 @@ struct SyncService: Sendable {
   let counters: ServiceCounters
   let registry: SyncRegistry
   let tuning: ServerTuning
+  let traces: TraceDirectory?
 
   var router: RPCRouter { RPCRouter(["/\(Self.name)/Sync": .stream(sync)]) }
 
@@ -31,7 +32,7 @@ struct SyncService: Sendable {
       try await activity.run(limit: SessionLimits.idle, tooLong: tooLong) {
         switch opening.role {
         case .sender: try await receive(opening, transport, meter, tuning)
-        case .receiver: try await send(opening, transport, meter, tuning)
+        case .receiver: try await send(opening, transport, meter, tuning, traces?.begin(peer: stream.peer))
         }
       }
     } catch {
@@ -72,7 +73,8 @@ struct SyncService: Sendable {
 
   /// A pull.
   private func send(
-    _ hello: Hello, _ transport: ServerSyncTransport, _ meter: SyncMeter, _ tuning: SessionTuning
+    _ hello: Hello, _ transport: ServerSyncTransport, _ meter: SyncMeter, _ tuning: SessionTuning,
+    _ trace: TraceFile?
   ) async throws {
     let view = try await replica.refreshedView(of: hello.keyspace)
     let source = try ReplicaContent(view, keyspace: hello.keyspace)
@@ -80,6 +82,7 @@ struct SyncService: Sendable {
     options.deletions = .allowed  // a client that wants less than this content does not pull
     options.order = .byKey
     (options.meter, options.tuning) = (meter, tuning)
+    options.trace = trace?.trace
     _ = try await SyncSession.runSender(
       source: source, over: transport, options: options, pool: replica.pool, opening: .hello(hello))
     counters.pull.add(1)

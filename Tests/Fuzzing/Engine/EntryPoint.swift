@@ -79,7 +79,7 @@ public struct Observation {
 public enum EntryPoints {
   public static let all: [EntryPoint] =
     core + selection + chunks + sync + wire + http2 + storage + state + entryFiles + unfinishedFiles + service
-    + adapters
+    + adapters + tuning
 
   public static func named(_ name: String) -> EntryPoint? { (all + live).first { $0.name == name } }
 }

@@ -108,7 +108,7 @@ struct EntryFile {
       let line = UnsafeRawBufferPointer(rebasing: rest[..<length])
       defer { start += length + 1 }
       // Lines of white space alone are passed over, as most tools do.
-      if line.allSatisfy(EntryLine.isSpace) { continue }
+      if line.allSatisfy(JSONScanner.isSpace) { continue }
       let place = offset + UInt64(start) + 1
       do throws(EntryLine.Problem) {
         try sorter.add(place: place) { arena throws(EntryLine.Problem) in

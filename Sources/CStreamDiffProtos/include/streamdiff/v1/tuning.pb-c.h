@@ -48,9 +48,12 @@ struct  Streamdiff__V1__SetTuningRequest
 {
   ProtobufCMessage base;
   /*
-   * as above; what is set for a peer takes precedence over what is set for all
+   * as above; what is set for a peer takes precedence over what is set for all. At
    */
   char *peer;
+  /*
+   * most 1024 peers may have settings of their own: RESOURCE_EXHAUSTED
+   */
   size_t n_settings;
   Streamdiff__V1__Setting **settings;
   /*
@@ -62,7 +65,7 @@ struct  Streamdiff__V1__SetTuningRequest
    * to what holds for all
    */
   /*
-   * keep it across a restart of the server
+   * keep it across a restart of the server; with nothing else: all that was set. The
    */
   protobuf_c_boolean persist;
 };

@@ -1,0 +1,221 @@
+"""How sessions adapt is an operator's to say, before and while they run: wrong flags are refused by name and range;
+tune reaches an open push and an open pull, which status shows with a reason; what is persisted outlives a kill, and
+SIGHUP reads it again, a bad file changing nothing; a peer may have settings of its own; a trace replays equal, and one
+flipped digit in it is found.
+"""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from streamdiff_tools import BINARY, Failure, Server, main, require, run, run_json, scratch, wait_until
+
+# A wrong value of each flag, and what its message must say of the range.
+WRONG = {
+    "policy": ("fastest", "fixed, threshold, model"),
+    "chunk-min": ("0", "1 to 1MiB"),
+    "chunk-max": ("2MiB", "1 to 1MiB"),
+    "chunk": ("many", "1 to 1MiB"),
+    "codec": ("gzip", "auto, none, zstd"),
+    "level": ("40", "-7 to 19"),
+    "level-min": ("-8", "-7 to 19"),
+    "level-max": ("0", "not 0"),
+    "adaptive-window": ("0s", "1s to 8s"),
+    "growth": ("1", "1.1 to 4"),
+    "backoff": ("1.2", "0.5 to 0.9"),
+    "rtt-threshold": ("0ms", "1ms to 60s"),
+    "loss-threshold": ("101%", "0% to 100%"),
+    "inflight-max": ("0", "64KiB to 1GiB"),
+    "rate-max": ("fast", "100Mbit"),
+    "congestion": ("reno", "auto, bbr, cubic"),
+}
+CONTRADICTIONS = [
+    (("--chunk-min", "32KiB", "--chunk-max", "16KiB"), "chunk-min 32KiB is above chunk-max 16KiB"),
+    (("--level-min", "9", "--level-max", "3"), "level-min 9 is above level-max 3"),
+    (("--policy", "fixed", "--chunk", "128KiB"), "chunk 128KiB is not between"),
+]
+
+
+def wrong_flags(work):
+    commands = (("push", work), ("pull", work / "out"), ("serve", "--data-dir", work / "none"))
+    for name, (value, words) in WRONG.items():
+        # Every command has the same flags and one check of them.
+        command = commands[len(name) % len(commands)]
+        said = run(*command, f"--{name}", value, codes=(64,)).stderr
+        require(f"--{name} '{value}'" in said and words in said, f"{command[0]} --{name} {value}: {said}")
+        said = run("tune", f"{name}={value}", codes=(64,)).stderr
+        require(f"{name} '{value}'" in said and words in said, f"tune {name}={value}: {said}")
+    for flags, words in CONTRADICTIONS:
+        for command in commands:
+            said = run(*command, *flags, codes=(64,)).stderr
+            require(words in said, f"{command[0]} {flags}: {said}")
+    for arguments in (("chunk-max",), ("window=2s",), ("--reset", "none"), ("--peer", "a b"), ("level=1", "--reset", "level")):
+        run("tune", *arguments, codes=(64,))
+    require(not (work / "none").exists(), "a server with wrong flags made its directory")
+    return len(WRONG) + len(CONTRADICTIONS)
+
+
+def tuned(server, *arguments):
+    return run_json("tune", *arguments, server=server)["settings"]
+
+
+def sessions(server):
+    return run_json("status", "--sessions", server=server)["sessions"]
+
+
+def reaches(server, command, setting, shown):
+    """`tune` while `command` runs: status shows what became of it. The command goes on at level 1 to its end."""
+    client = subprocess.Popen(
+        [BINARY, *command, "--server", server.address], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: any("chunk" in one for one in sessions(server)), 20, f"a session of {command[0]}")
+        answer = run_json("tune", setting, server=server)
+        require(answer["sessions"] == 1, f"{setting} reached {answer['sessions']} sessions of one")
+
+        def is_shown():
+            found = sessions(server)
+            if not found:
+                raise Failure(f"{command[0]} was over before {setting} showed: {client.communicate()}")
+            return found[0].get("reason") and shown(found[0])
+
+        wait_until(is_shown, 20, f"{setting} in the status of a {command[0]}")
+        run("tune", "level=1", server=server)
+        out, err = client.communicate(timeout=60)
+        require(client.returncode == 0, f"{command[0]}: exit {client.returncode}: {out} {err}")
+    finally:
+        client.kill()
+        client.communicate()
+    run("tune", "--reset", "all", server=server)
+
+
+def write_source(path, entries):
+    with open(path, "w") as out:
+        for place in range(entries):
+            out.write(f'{{"key":"user/{place:08d}","value":"{os.urandom(3000).hex()}"}}\n')
+
+
+def running(server, work, entries):
+    """A push, then a pull, tuned while they run: at level 19 they last."""
+    source, trace, copy = work / "source.ndjson", work / "push.ndjson", work / "copy.ndjson"
+    write_source(source, entries)
+    slow = ("--policy", "fixed", "--level", "19", "--level-max", "19")
+    reaches(server, ("push", source, "--trace", trace, *slow), "chunk=2KiB", lambda one: one["chunk"] == 2048)
+    tuned(server, "policy=fixed", "level=19")
+    reaches(server, ("pull", copy), "chunk=1KiB", lambda one: one["sending"] and one["chunk"] == 1024)
+    require(copy.stat().st_size > source.stat().st_size * 0.9, "what was pulled is shorter")
+    return trace
+
+
+def replays(work, trace):
+    said = run_json("check", "--trace", trace)
+    require(said["decisions"] > 0 and said["sound"], f"{said}")
+    lines = trace.read_text().splitlines(keepends=True)
+    place = max(number for number, line in enumerate(lines) if '"kind":"decision"' in line)
+    flipped = re.sub(r'"in_flight":(\d)', lambda found: f'"in_flight":{(int(found[1]) + 1) % 9 + 1}', lines[place])
+    require(flipped != lines[place], "nothing was flipped")
+    bad = work / "flipped.ndjson"
+    bad.write_text("".join(lines[:place] + [flipped] + lines[place + 1 :]))
+    said = run("check", "--trace", bad, codes=(3,)).stderr
+    require(f"flipped.ndjson:{place + 1}: in_flight" in said, said)
+    bad.write_text("".join(lines[:place]) + lines[place][: len(lines[place]) // 2])
+    require(f":{place + 1}: column" in run("check", "--trace", bad, codes=(3,)).stderr, "half a line is taken for one")
+    return run_json("check", "--trace", trace)["decisions"]
+
+
+def persistence(server, work):
+    file = server.data_dir / "tunables.conf"
+    file.write_text("# by hand\nlevel-max = 6   # enough\n")
+    os.kill(server.pid, signal.SIGHUP)
+    wait_until(lambda: tuned(server)["level-max"] == "6", 10, "SIGHUP")
+    tuned(server, "chunk-max=32KiB", "--persist")
+    tuned(server, "rate-max=50Mbit", "--peer", "10.1.2.3", "--persist")
+    tuned(server, "backoff=0.6")
+    server.kill()
+    server.start()
+    found = tuned(server)
+    require(
+        (found["level-max"], found["chunk-max"], found["backoff"]) == ("6", "32KiB", "0.7"), f"after kill -9: {found}")
+    require(tuned(server, "--peer", "10.1.2.3:9")["rate-max"] == "6250000/s", "a peer's own is lost")
+    require(found["rate-max"] == "none", "a peer's own holds for all")
+    require("# by hand\nlevel-max = 6   # enough\n" in file.read_text(), f"comments are lost: {file.read_text()}")
+
+    good = file.read_text()
+    file.write_text(good + "\n\nlevel-max = 77\n")
+    os.kill(server.pid, signal.SIGHUP)
+    line = len(good.splitlines()) + 3
+    wait_until(lambda: f"tunables.conf:{line}: level-max '77'" in server.messages(), 10, "the bad line in the log")
+    require(tuned(server) == found, "a bad file changed something")
+    said = run("tune", "growth=2", "--persist", server=server, codes=(5,)).stderr
+    require(f"tunables.conf:{line}:" in said and tuned(server)["growth"] == "1.5", said)
+    server.stop()
+    done = subprocess.run(
+        [BINARY, "serve", "--data-dir", server.data_dir, "--listen", "127.0.0.1:0"], capture_output=True, text=True, timeout=30)
+    require(done.returncode == 1 and f"tunables.conf:{line}: level-max '77'" in done.stderr, f"{done}")
+    file.write_text(good)
+    server.start()
+    require(tuned(server) == found, "a good file is another after a bad one")
+    said = run("tune", "chunk-min=64KiB", server=server, codes=(5,)).stderr
+    require("chunk-min 64KiB is above chunk-max 32KiB" in said, said)
+    tuned(server, "level-max=", "chunk-max=", "--persist")
+    require("level-max" not in file.read_text(), "what was reset stands in the file")
+    require(tuned(server)["level-max"] == "19", "what was reset does not give way to the flag")
+
+
+def peers(server):
+    """For one host alone, and more peers than there may be."""
+    tuned(server, "chunk-max=4KiB", "--peer", "127.0.0.1")
+    tuned(server, "chunk-max=8KiB", "--peer", "127.0.0.1:9")
+    require(tuned(server)["chunk-max"] == "64KiB", "one peer's holds for all")
+    require(tuned(server, "--peer", "127.0.0.1:8")["chunk-max"] == "4KiB", "a host's does not hold for its ports")
+    require(tuned(server, "--peer", "127.0.0.1:9")["chunk-max"] == "8KiB", "a connection's gives way to its host's")
+    tuned(server, "--reset", "all", "--peer", "127.0.0.1:9")
+    require(tuned(server, "--peer", "127.0.0.1:9")["chunk-max"] == "4KiB", "a reset does more than it says")
+    require(run_json("tune", server=server)["peers"][0] == {"peer": "10.1.2.3", "settings": {"rate-max": "6250000/s"}}, "peers")
+
+
+def watching(server):
+    """status --watch: a block a second; SIGINT ends it as a signal does, a server that goes with 4."""
+    blocks = subprocess.Popen(
+        [BINARY, "status", "--sessions", "--watch", "--server", server.address], stdout=subprocess.PIPE, text=True)
+    objects = subprocess.Popen(
+        [BINARY, "status", "--sessions", "--watch", "--json", "--server", server.address],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        for _ in range(2):
+            require(blocks.stdout.readline().startswith("PEER") and blocks.stdout.readline() == "\n", "no block")
+            require(json.loads(objects.stdout.readline()) == {"sessions": []}, "no object")
+        blocks.send_signal(signal.SIGINT)
+        require(blocks.wait(10) == -signal.SIGINT, f"after SIGINT: {blocks.returncode}")
+        server.stop()
+        require(objects.wait(60) == 4, f"after the server went: {objects.returncode} {objects.stderr.read()}")
+    finally:
+        for process in (blocks, objects):
+            process.kill()
+            process.communicate()
+
+
+def law():
+    with scratch() as work:
+        work = pathlib.Path(work)
+        (work / "tree").mkdir()
+        count = wrong_flags(work / "tree")
+        server = Server(work / "data", "--trace", str(work / "traces"), "--level-max", "19")
+        with server:
+            trace = running(server, work, 6000)
+            decisions = replays(work, trace)
+            pulled = [path for path in (work / "traces").iterdir()]
+            require(len(pulled) == 1, f"traces of a server that sent once: {pulled}")
+            served = run_json("check", "--trace", pulled[0])["decisions"]
+            persistence(server, work)
+            peers(server)
+            watching(server)
+    return f"{count} wrong flags; {decisions} decisions of a push and {served} of a pull replayed"
+
+
+if __name__ == "__main__":
+    main(law)
