@@ -19,6 +19,9 @@ struct Transfer {
   mutating func run<Value>(
     _ course: SessionCourse? = nil, _ session: (StreamDiffClient) async throws -> Value
   ) async throws -> Value {
+    // What was needed for a moment, as the memory of a level that was tried, is not kept for the rest.
+    let keeper = Task { await MemoryKeeper.run() }
+    defer { keeper.cancel() }
     var retries = RetryPolicy()
     var client: StreamDiffClient? = try await server.connect()
     var (next, silent) = (0, 0)
