@@ -15,6 +15,8 @@ struct EncodingChoice: Sendable {
   static let room = 1.2
   /// Encoding that takes less of the time is not worth saving.
   static let work = 0.2
+  /// Waiting for others for more of the time: they are the limit.
+  static let idle = 0.5
   /// Between two changes, and two round trips at least.
   static let dwell = Duration.milliseconds(300)
   static let least = Duration.milliseconds(100)
@@ -75,8 +77,11 @@ struct EncodingChoice: Sendable {
     let elsewhere = elsewhere(link.isBusy, bounds)
     let candidates = Self.candidates(bounds).filter { banned[$0].map { $0.until <= now } ?? true }
     let present = predict(current, rate, elsewhere)
+    // Where the session waits for its source or its receiver, no encoding gets more through.
+    let better =
+      link.isBusy || waiting.value <= Self.idle ? better(than: present, candidates, rate, elsewhere) : nil
     let cheaper = link.isBusy ? nil : cheaper(candidates, elsewhere)
-    if let better = better(than: present, candidates, rate, elsewhere) ?? cheaper {
+    if let better = better ?? cheaper {
       trial = Trial(from: current, goodput: goodput.value)
       return change(to: better, now, why(better, rate, elsewhere))
     }
@@ -133,7 +138,7 @@ struct EncodingChoice: Sendable {
   /// acknowledgements, not much more than it gets. A receiver that says less than it takes is not believed.
   private func elsewhere(_ isBusy: Bool, _ bounds: AdaptationBounds) -> Double {
     let hoped = 1.5 * goodput.value
-    let isElsewhere = !isBusy && waiting.value > 0.5
+    let isElsewhere = !isBusy && waiting.value > Self.idle / 2
     let told = bounds.receiverRate.map { max($0, hoped) } ?? .infinity
     return isElsewhere && hoped > 0 ? min(hoped, told) : told
   }
