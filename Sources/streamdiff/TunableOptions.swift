@@ -86,7 +86,8 @@ struct TunableOptions: ParsableArguments {
   @Option(
     name: .long, parsing: .unconditional,
     help: ArgumentHelp(
-      "Bytes per second on the wire at most, as 12MB or 100Mbit. (default: none)", valueName: "rate"))
+      "Bytes per second of content that each session sends at most, compressed and with its headers, as 12MB or 100Mbit; comparing is not counted. (default: none)",
+      valueName: "rate"))
   var rateMax: String?
 
   @Option(

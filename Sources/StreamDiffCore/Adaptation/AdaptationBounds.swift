@@ -11,7 +11,9 @@ public struct AdaptationBounds: Hashable, Sendable {
 
   /// The settings alone.
   public init(_ settings: AdaptationSettings) {
-    chunk = settings.chunkMin...max(settings.chunkMin, settings.chunkMax)
+    // At a low rate-max a chunk takes no more than about a second: who waits for it must see that something comes.
+    let second = settings.rateMax.map { max(4 << 10, Int(clamping: $0.bytesPerSecond)) } ?? .max
+    chunk = settings.chunkMin...max(settings.chunkMin, min(settings.chunkMax, second))
     levels = settings.levelMin...max(settings.levelMin, settings.levelMax)
     codec = settings.codec
     bytesInFlight = settings.inflightMax

@@ -17,7 +17,7 @@ final class SenderAdaptation: Sendable {
     var tally = Observation()
     /// Why the kernel did not take the congestion control it was told to use: told once.
     var refusal: String?
-    var reported = (time: Duration.zero, decision: Decision?.none)
+    var reported = (time: Duration.zero, settings: ChunkSettings?.none, reason: "")
     var wireRate = 0.0
     var plainRate = 0.0
     var hint = AdaptationHint()
@@ -39,12 +39,15 @@ final class SenderAdaptation: Sendable {
   private let tuning: SessionTuning
   private let meter: SyncMeter
   private let trace: AdaptationTrace?
+  /// Among the sessions that share what is sent.
+  let place: SendGovernor.Place
   private let start = ContinuousClock.now
   private let state: Mutex<State>
 
-  init(_ tuning: SessionTuning, meter: SyncMeter, trace: AdaptationTrace?) {
+  init(_ tuning: SessionTuning, meter: SyncMeter, governor: SendGovernor, trace: AdaptationTrace?) {
     (self.tuning, self.meter, self.trace) = (tuning, meter, trace)
     let settings = tuning.settings
+    place = governor.join(rateMax: settings.rateMax)
     state = Mutex(State(controller: TransferController(settings)))
     trace?.begin(settings)
     meter.update(report: report(state.withLock { $0.controller }, 0, 0, nil))
@@ -103,6 +106,8 @@ final class SenderAdaptation: Sendable {
       state.controller.receive(hint)
       // In the order in which the controller has them.
       trace?.write(hint, at: now)
+      // Not only when the next look comes: a cap holds for the first byte.
+      place.change(rateMax: tuning.settings.adopting(hint.settings).rateMax)
     }
   }
 
@@ -132,6 +137,7 @@ final class SenderAdaptation: Sendable {
       let wanted = settings.adopting(state.hint.settings)
       if wanted != state.controller.settings {
         state.controller.change(to: wanted)
+        place.change(rateMax: wanted.rateMax)
         trace?.write(wanted, at: now)
       }
       state.countWait()
@@ -159,12 +165,11 @@ final class SenderAdaptation: Sendable {
     if let share { state.plainRate = state.wireRate * share }
     let report = report(state.controller, state.wireRate, state.plainRate, state.refusal)
     meter.update(report: report)
-    let before = state.reported.decision
-    let isNew =
-      before?.settings != decision.settings || before?.reason != decision.reason
-    let isDue = observation.chunks > 0 && observation.time - state.reported.time >= Self.reportInterval
+    let before = state.reported
+    let isNew = before.settings != decision.settings || before.reason != report.reason
+    let isDue = observation.chunks > 0 && observation.time - before.time >= Self.reportInterval
     guard isNew || isDue else { return nil }
-    state.reported = (observation.time, decision)
+    state.reported = (observation.time, decision.settings, report.reason)
     return report
   }
 
@@ -188,7 +193,8 @@ final class SenderAdaptation: Sendable {
     report.plainRate = UInt64(min(1e15, plainRate))
     report.policy = controller.settings.policy.rawValue
     report.congestion = link.congestion?.rawValue ?? ""
-    report.reason = refusal.map { "\(decision.reason); \($0)" } ?? decision.reason
+    let held = place.takeHold().map { $0 == .rateMax ? "at rate-max" : "governed" }
+    report.reason = [decision.reason, held, refusal].compactMap(\.self).joined(separator: "; ")
     return report
   }
 }

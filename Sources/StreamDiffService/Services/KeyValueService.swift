@@ -9,9 +9,11 @@ public struct KeyValueService: Sendable {
 
   let replica: Replica
   let counters: ServiceCounters
+  /// Told how long writes take: transfers make way for them.
+  let governor: SendGovernor
 
-  public init(replica: Replica, counters: ServiceCounters) {
-    (self.replica, self.counters) = (replica, counters)
+  public init(replica: Replica, counters: ServiceCounters, governor: SendGovernor) {
+    (self.replica, self.counters, self.governor) = (replica, counters, governor)
   }
 
   /// Watch is not among them: a method that is not registered is UNIMPLEMENTED.
@@ -107,9 +109,12 @@ public struct KeyValueService: Sendable {
     let batch = OperationBatch(
       keyspace: name, kind: .plain, session: session, firstOrdinal: session == nil ? Ordinal(1) : ordinal,
       operations: try EncodedOperations([operation]))
+    let start = ContinuousClock.now
     try replica.submit(.operations(batch)) { result in
       do {
-        call.respond(answer(try Self.index(of: try result.get(), ordinal)))
+        let applied = try result.get()
+        governor.committed(in: start.duration(to: .now))
+        call.respond(answer(try Self.index(of: applied, ordinal)))
       } catch {
         Self.fail(call, error)
       }

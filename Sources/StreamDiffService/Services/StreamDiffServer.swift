@@ -30,12 +30,17 @@ public final class StreamDiffServer: Sendable {
   private let health: HealthService
   private let server: RPCServer
   private let tuning: ServerTuning
+  /// Shares what its sessions send.
+  public let governor: SendGovernor
 
   public var host: String { server.host }
   public var port: Int { server.port }
 
-  private init(replica: Replica, health: HealthService, server: RPCServer, tuning: ServerTuning) {
+  private init(
+    replica: Replica, health: HealthService, server: RPCServer, tuning: ServerTuning, governor: SendGovernor
+  ) {
     (self.replica, self.health, self.server, self.tuning) = (replica, health, server, tuning)
+    self.governor = governor
   }
 
   /// Reads the tunables' file again. One that is wrong is logged and changes nothing.
@@ -61,14 +66,17 @@ public final class StreamDiffServer: Sendable {
       return (tuning, try Replica(opening: configuration.replica, logger: logger))
     }
     let bound = Bound()
-    let (router, health) = services(on: replica, tuning, traces, version: configuration.version, bound: bound)
+    let governor = SendGovernor()
+    let (router, health) = services(
+      on: replica, tuning, traces, governor, version: configuration.version, bound: bound)
     do {
       let server = try await RPCServer.bind(
         host: configuration.host, port: configuration.port, router: router, limits: configuration.limits,
         logger: logger, group: group)
       bound.server.withLock { $0 = server }
       replica.whenFailed { _ in health.set(isServing: false) }
-      return StreamDiffServer(replica: replica, health: health, server: server, tuning: tuning)
+      return StreamDiffServer(
+        replica: replica, health: health, server: server, tuning: tuning, governor: governor)
     } catch {
       try? await NIOThreadPool.singleton.runIfActive { try replica.stop() }
       throw error
@@ -91,18 +99,21 @@ public final class StreamDiffServer: Sendable {
   }
 
   private static func services(
-    on replica: Replica, _ tuning: ServerTuning, _ traces: TraceDirectory?, version: String, bound: Bound
+    on replica: Replica, _ tuning: ServerTuning, _ traces: TraceDirectory?, _ governor: SendGovernor,
+    version: String, bound: Bound
   ) -> (router: RPCRouter, health: HealthService) {
     let counters = ServiceCounters()
     let registry = SyncRegistry()
     let group = GroupService(replica: replica, counters: counters, sessions: registry, version: version) {
       bound.server.withLock { $0 }.map { ("\($0.host):\($0.port)", $0.counters()) }
     }
-    var router = KeyValueService(replica: replica, counters: counters).router
+    var router = KeyValueService(replica: replica, counters: counters, governor: governor).router
     router.merge(group.router)
     router.merge(
-      SyncService(replica: replica, counters: counters, registry: registry, tuning: tuning, traces: traces)
-        .router)
+      SyncService(
+        replica: replica, counters: counters, registry: registry, tuning: tuning, traces: traces,
+        governor: governor
+      ).router)
     router.merge(TuningService(tuning: tuning, pool: replica.pool).router)
     let health = HealthService(services: router.services)
     router.merge(health.router)

@@ -11,6 +11,7 @@ struct SyncService: Sendable {
   let registry: SyncRegistry
   let tuning: ServerTuning
   let traces: TraceDirectory?
+  let governor: SendGovernor
 
   var router: RPCRouter { RPCRouter(["/\(Self.name)/Sync": .stream(sync)]) }
 
@@ -83,6 +84,7 @@ struct SyncService: Sendable {
     options.order = .byKey
     (options.meter, options.tuning) = (meter, tuning)
     options.trace = trace?.trace
+    options.governor = governor
     _ = try await SyncSession.runSender(
       source: source, over: transport, options: options, pool: replica.pool, opening: .hello(hello))
     counters.pull.add(1)

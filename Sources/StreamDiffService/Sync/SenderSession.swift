@@ -86,7 +86,8 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
     configuration.acknowledged = options.course.acknowledged
     (self.transport, self.options, self.pool, self.batches) = (transport, options, pool, batches)
     (self.answer, self.feed) = (answer, feed)
-    adaptation = SenderAdaptation(options.tuning, meter: options.meter, trace: options.trace)
+    adaptation = SenderAdaptation(
+      options.tuning, meter: options.meter, governor: options.governor, trace: options.trace)
     state = Mutex(State(machine: SyncSender(configuration)))
     (control, controlInput) = AsyncStream.makeStream()
     (work, workInput) = AsyncStream.makeStream()
@@ -310,7 +311,10 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
     options.meter.plainBytes.add(bytes)
     options.meter.payloadBytes.add(chunk.payload.count)
     options.course.sent(chunk.sequence)
-    try await adaptation.wait(for: .room) { try await transport.send(.chunk(chunk)) }
+    try await adaptation.wait(for: .room) {
+      try await adaptation.place.wait(toSend: chunk.payload.count + SessionLimits.chunkEnvelope)
+      try await transport.send(.chunk(chunk))
+    }
   }
 
   private func waitForCredit(_ bytes: Int, _ lastOrdinal: Ordinal) async throws {
@@ -342,6 +346,7 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
     controlInput.finish()
     workInput.finish()
     batches.finish()
+    adaptation.place.leave()
     let waiter = state.withLock { state in
       state.isOver = true
       return state.waiter.take()

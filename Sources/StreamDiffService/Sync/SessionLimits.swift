@@ -11,6 +11,8 @@ public enum SessionLimits {
   public static let waitingBatches = 1
   /// Messages of a receiver that wait to be sent; of acknowledgements only the newest waits.
   public static let receiverMessages = 4
+  /// What travels around a chunk's payload, in bytes, for who counts what is sent: header, message prefix and frame.
+  public static let chunkEnvelope = 64
   /// Sessions of a server: each holds its buffers and a view of the state.
   public static let sessions = 64
   /// Of these on one connection: no client takes them all.

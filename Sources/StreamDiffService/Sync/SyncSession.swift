@@ -45,6 +45,8 @@ public struct SyncOptions: Sendable {
   public var onCompare: (@Sendable (LogIndex) -> Void)?
   /// How it adapts; the same over all its connections.
   public var tuning = SessionTuning()
+  /// Sender: shares what is sent, with all that have the same one.
+  public var governor = SendGovernor()
   /// Sender: where every decision is written.
   public var trace: AdaptationTrace?
   /// Counted into as the session goes on: read it for progress.
