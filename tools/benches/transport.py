@@ -11,7 +11,7 @@ every socket has the same. A stream brings messages, and an acknowledgement come
   echo     64 bytes there and back, one at a time
 
 Ours runs twice: `loop` has its tasks on the connections' event loops, `pool` on the common pool as sessions have.
-grpc-swift runs as it comes and `wide`: windows of 64 MiB and frames of 1 MiB at both ends, the best that it gave.
+grpc-swift runs as it comes and `wide`: windows of 64 MiB and frames of 1 MiB at both ends; other sizes were not tried.
 CPU and memory are of both whole processes: their start is in it. Peaks are the kernel's (VmHWM), which counts the
 pages of the program and its libraries; what is anonymous is looked at every 50 ms.
 """

@@ -9,6 +9,7 @@ protocol CodecContext: AnyObject, Sendable {
   func clear()
 }
 
+// It is lent to one owner at a time (`Lent`), and the pool's lock hands it from thread to thread.
 @safe final class CompressionContext: CodecContext, @unchecked Sendable {
   let pointer: OpaquePointer
 
@@ -29,6 +30,7 @@ protocol CodecContext: AnyObject, Sendable {
   }
 }
 
+// As above.
 @safe final class DecompressionContext: CodecContext, @unchecked Sendable {
   /// 1 MiB, the widest window that a sender may use: ours use half of it.
   private static let windowLog: Int32 = 20

@@ -125,7 +125,6 @@ final class SenderAdaptation: Sendable {
       // Waiting for credit or room is not idle.
       wasIdle = state.withLock { $0.tally.chunks == 0 && $0.waiting?.kind == .source }
       let (decision, message) = look(sample)
-
       if let congestion = decision.congestion, let link { await use(congestion, on: link) }
       decided(message)
     }

@@ -144,6 +144,7 @@ import Testing
         .zero
       } sleep: { until in
         input.yield(until)
+        // Never over: whoever waits is let go by cancelling it.
         try await Task.sleep(for: .seconds(86_400))
       })
     return (governor, waits)
