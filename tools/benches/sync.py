@@ -6,55 +6,18 @@ acknowledges after fdatasync, which one more push under strace shows; rsync does
 """
 
 import argparse
-import os
 import pathlib
-import re
 import shutil
 import statistics
-import subprocess
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from streamdiff_tools import Server, free_port, main, require, run_json, scratch, trees, wait_until
+from rsync import Rsync
+from streamdiff_tools import Server, main, require, run_json, scratch, trees
 
 
-class Rsync:
-    def __init__(self, work):
-        self.target = work / "rsync-target"
-        self.target.mkdir()
-        self.port = free_port()
-        config = work / "rsyncd.conf"
-        config.write_text(
-            f"use chroot = no\naddress = 127.0.0.1\nport = {self.port}\nuid = {os.getuid()}\ngid = {os.getgid()}\n"
-            f"log file = {work}/rsyncd.log\n[target]\npath = {self.target}\nread only = no\n"
-        )
-        self.process = subprocess.Popen(["rsync", "--daemon", "--no-detach", f"--config={config}"])
-        wait_until(self.listens, 10, "rsyncd")
-
-    def listens(self):
-        import socket
-
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def push(self, tree, *options):
-        started = time.monotonic()
-        done = subprocess.run(
-            ["rsync", "-az", "--delete", "--checksum", "--stats", *options, f"{tree}/", f"rsync://127.0.0.1:{self.port}/target/"],
-            capture_output=True, text=True, check=True,
-        )
-        seconds = time.monotonic() - started
-        sent = int(re.search(r"Total bytes sent: ([\d,]+)", done.stdout).group(1).replace(",", ""))
-        return seconds, sent
-
-    def clear(self):
-        shutil.rmtree(self.target)
-        self.target.mkdir()
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
+THEIRS = ("-az", "--delete", "--checksum")
 
 
 def ours(work, number, old, new):
@@ -96,8 +59,8 @@ def bench():
             for number in range(options.runs + 1):  # the first is a warm-up
                 def theirs():
                     rsync.clear()
-                    first = rsync.push(old)
-                    changed = rsync.push(new)
+                    first = rsync.push(old, *THEIRS)
+                    changed = rsync.push(new, *THEIRS)
                     sent["rsync"] = (first[1], changed[1])
                     return first[0], changed[0]
 
