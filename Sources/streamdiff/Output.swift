@@ -89,10 +89,3 @@ func readable(bytes: some BinaryInteger) -> String {
   }
   return "\(fixed(amount, digits: 1)) TB"
 }
-
-extension Duration {
-  var seconds: Double {
-    let (seconds, attoseconds) = components
-    return Double(seconds) + Double(attoseconds) / 1e18
-  }
-}

@@ -1,4 +1,5 @@
 import Glibc
+import StreamDiffCore
 import StreamDiffService
 
 /// A line on the terminal that shows how far a piece of work is, its rate and the time left.

@@ -73,6 +73,9 @@ public struct LinkEstimate: Sendable {
     return time > .zero ? bytes / time.seconds : 0
   }
 
+  /// What that was before encoding, by what chunks shrink to lately.
+  public var deliveredPlainRate: Double { share > 0 ? deliveredRate / share : 0 }
+
   /// There was something to send most of the time lately: the network is the limit.
   public var isBusy: Bool {
     let (busy, all) = recent.reduce((Duration.zero, Duration.zero)) {
@@ -132,13 +135,4 @@ public struct LinkEstimate: Sendable {
       end: end, length: end - start, acknowledged: rise(\.bytesAcknowledged), sent: rise(\.bytesSent),
       retransmitted: rise(\.bytesRetransmitted), isBusy: isBusy)
   }
-}
-
-extension Duration {
-  var seconds: Double {
-    let (seconds, attoseconds) = components
-    return Double(seconds) + Double(attoseconds) / 1e18
-  }
-
-  init(rounding seconds: Double) { self = .nanoseconds(Int64((seconds * 1e9).rounded())) }
 }

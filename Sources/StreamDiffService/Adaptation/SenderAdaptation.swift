@@ -8,8 +8,6 @@ final class SenderAdaptation: Sendable {
   static let interval = Duration.milliseconds(50)
   /// The same while nothing is sent.
   static let idleInterval = Duration.milliseconds(500)
-  /// Between two reports to the receiver where only measurements have changed.
-  static let reportInterval = Duration.seconds(1)
 
   private struct State {
     var controller: TransferController
@@ -17,9 +15,7 @@ final class SenderAdaptation: Sendable {
     var tally = Observation()
     /// Why the kernel did not take the congestion control it was told to use: told once.
     var refusal: String?
-    var reported = (time: Duration.zero, settings: ChunkSettings?.none, reason: "")
-    var wireRate = 0.0
-    var plainRate = 0.0
+    var reports = ReportSchedule()
     var hint = AdaptationHint()
     var probe: [Int32]?
     var waiting: (kind: Wait, since: ContinuousClock.Instant)?
@@ -50,7 +46,7 @@ final class SenderAdaptation: Sendable {
     place = governor.join(rateMax: settings.rateMax)
     state = Mutex(State(controller: TransferController(settings)))
     trace?.begin(settings)
-    meter.update(report: report(state.withLock { $0.controller }, 0, 0, nil))
+    meter.update(report: AdaptationReport(of: state.withLock { $0.controller }))
   }
 
   /// Since the session began.
@@ -148,52 +144,20 @@ final class SenderAdaptation: Sendable {
       let decision = state.controller.receive(observation)
       if !decision.probe.isEmpty { state.probe = decision.probe }
       trace?.write(observation, decision)
-      return (decision, note(decision, observation, &state))
+      return (decision, report(observation, &state))
     }
   }
 
   /// - Returns: what is to be reported now.
-  private func note(
-    _ decision: Decision, _ observation: Observation, _ state: inout State
-  ) -> AdaptationReport? {
-    let link = state.controller.link
-    let share =
-      observation.plainBytes > 0
-      ? Double(observation.plainBytes) / Double(max(1, observation.payloadBytes)) : nil
-    state.wireRate = link.deliveredRate
-    if let share { state.plainRate = state.wireRate * share }
-    let report = report(state.controller, state.wireRate, state.plainRate, state.refusal)
+  private func report(_ observation: Observation, _ state: inout State) -> AdaptationReport? {
+    let held = place.takeHold().map { $0 == .rateMax ? "at rate-max" : "governed" }
+    let report = AdaptationReport(of: state.controller, notes: [held, state.refusal].compactMap(\.self))
     meter.update(report: report)
-    let before = state.reported
-    let isNew = before.settings != decision.settings || before.reason != report.reason
-    let isDue = observation.chunks > 0 && observation.time - before.time >= Self.reportInterval
-    guard isNew || isDue else { return nil }
-    state.reported = (observation.time, decision.settings, report.reason)
-    return report
+    return state.reports.takes(report, after: observation) ? report : nil
   }
 
   private func use(_ congestion: CongestionControl, on link: ConnectionLink) async {
     guard state.withLock({ $0.refusal }) == nil, let reason = await link.use(congestion) else { return }
     state.withLock { $0.refusal = "\(congestion.rawValue) is not to be had: \(reason)" }
-  }
-
-  private func report(
-    _ controller: TransferController, _ wireRate: Double, _ plainRate: Double, _ refusal: String?
-  ) -> AdaptationReport {
-    let (link, decision) = (controller.link, controller.decision)
-    var report = AdaptationReport()
-    report.chunk = UInt32(decision.settings.bytes)
-    report.encoding = decision.settings.encoding
-    report.bytesInFlight = UInt64(decision.bytesInFlight)
-    report.rtt = link.rtt ?? .zero
-    report.minRTT = link.minRTT ?? .zero
-    report.loss = link.loss ?? 0
-    report.wireRate = UInt64(wireRate)
-    report.plainRate = UInt64(min(1e15, plainRate))
-    report.policy = controller.settings.policy.rawValue
-    report.congestion = link.congestion?.rawValue ?? ""
-    let held = place.takeHold().map { $0 == .rateMax ? "at rate-max" : "governed" }
-    report.reason = [decision.reason, held, refusal].compactMap(\.self).joined(separator: "; ")
-    return report
   }
 }

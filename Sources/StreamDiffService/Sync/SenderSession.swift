@@ -13,6 +13,8 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
   private enum Control: Sendable {
     case send(SyncMessage)
     case read(RecordRequest)
+    /// The newest of those that came since it was asked for.
+    case report
   }
 
   private struct State {
@@ -24,6 +26,8 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
     var withheld = 0
     var wanted = 0
     var outcome: SyncOutcome?
+    /// What waits to be sent of how this side sends: only the newest one matters.
+    var report: AdaptationReport?
     var isOver = false
     /// The sending task, while it has no credit.
     var waiter: CheckedContinuation<Void, Never>?
@@ -241,6 +245,8 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
         let answer = answer
         let (records, isEnd) = try await pool.run { try answer(request) }
         step { $0.machine.recordsRead(request.id, records, isEnd: isEnd) }
+      case .report:
+        if let report = state.withLock({ $0.report.take() }) { try await transport.send(.report(report)) }
       }
     }
     try Task.checkCancellation()
@@ -250,8 +256,12 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
 
   private func adapt() async throws {
     try await adaptation.run(transport.link) { report in
-      if let report { controlInput.yield(.send(.report(report))) }
-      step { _ in [] }
+      step { state in
+        guard let report else { return [] }
+        if state.report == nil { controlInput.yield(.report) }
+        state.report = report
+        return []
+      }
     }
   }
 
