@@ -38,13 +38,13 @@ def row(what, figure, bounds, holds, stats):
     print(f"{what}: {figure} ({bounds}), {told}", flush=True)
 
 
-def iperf(lab, seconds, congestion):
-    """One flow from left to right, after its first two seconds. - Returns: received Mbit/s."""
+def iperf(lab, seconds, congestion, omit=2):
+    """One flow from left to right, after its first `omit` seconds. - Returns: received Mbit/s."""
     server = lab.right.start("iperf3", "-s", "-1", "--forceflush", stdout=subprocess.PIPE)
     try:
         require(any("listening" in line for line in server.stdout), "no iperf3 server")
-        flags = ["-O", "2", "-t", str(seconds), "-C", congestion, "-J"]
-        told = json.loads(lab.left.run("iperf3", "-c", lab.right.address, *flags, timeout=seconds + 30))
+        flags = ["-O", str(omit), "-t", str(seconds), "-C", congestion, "-J"]
+        told = json.loads(lab.left.run("iperf3", "-c", lab.right.address, *flags, timeout=omit + seconds + 30))
         return told["end"]["sum_received"]["bits_per_second"] / 1e6
     finally:
         server.kill()

@@ -95,7 +95,10 @@ def size_for(link, kind, seconds):
 
 
 class Run:
-    """A push through `lab` (or on loopback) to a fresh server, for `seconds` at most. What it came to is in a trace."""
+    """A push through `lab` (or on loopback) to a fresh server, for `seconds` at most. What it came to is in a trace.
+
+    `during` is called with the moment when the push was started and the trace's path; it may return another moment from
+    which `seconds` count."""
 
     def __init__(self, lab, work, kind, data, settings, seconds, during=None):
         work = pathlib.Path(work)
@@ -118,7 +121,7 @@ class Run:
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             try:
                 if during:
-                    during(started)
+                    started = during(started, trace) or started
                 out, said = push.communicate(timeout=max(0.1, seconds + started - time.monotonic()))
                 require(push.returncode == 0, f"push {' '.join(settings)}: exit {push.returncode}: {said}")
                 self.whole = json.loads(out)["seconds"]
