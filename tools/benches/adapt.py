@@ -15,9 +15,12 @@ import os
 import pathlib
 import statistics
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import adaptation
+from adapt_picture import save
 from adaptation import KINDS, LINKS, Run
 from lab import Lab, why_not
 from streamdiff_tools import cache_directory, main, require, scratch
@@ -28,6 +31,9 @@ QUICK = (
     "loopback/json", "rack/json", "rack/random", "metro/libraries", "metro/json", "zones/json", "zones/entries",
     "continent/libraries", "continent/random", "mobile/json", "mobile/entries", "satellite/libraries",
 )
+# Cells on links of at most so many bytes a second run side by side, so many at a time: the highest levels take about a
+# third of the processors' time there.
+SLOW, SIDE_BY_SIDE = 1.25e6, 3
 # Of the oracle: in the median of the cells, and in the worst.
 WANTED, LEAST = 0.95, 0.88
 
@@ -46,7 +52,23 @@ class Fixed:
         return ["--policy", "fixed", "--chunk", str(self.chunk), *level, "--congestion", self.congestion]
 
 
+def neighbours(name):
+    """Names of the settings one step beside a setting: codec, chunk, congestion control."""
+    codec, chunk, congestion = name.split()
+    chunks = [f"{each >> 10}K" for each in CHUNKS]
+
+    def beside(ladder, value):
+        place = ladder.index(value) if value in ladder else len(ladder)
+        return [ladder[each] for each in (place - 1, place + 1) if 0 <= each < len(ladder)]
+
+    yield from (f"{each} {chunk} {congestion}" for each in beside(CODECS, codec))
+    yield from (f"{codec} {each} {congestion}" for each in beside(chunks, chunk))
+    yield f"{codec} {chunk} {'cubic' if congestion == 'bbr' else 'bbr'}"
+
+
 class Cell:
+    file = threading.Lock()
+
     def __init__(self, name, options, records):
         self.link, self.kind = name.split("/")
         self.name, self.options, self.records = name, options, records
@@ -55,7 +77,7 @@ class Cell:
     def run(self, stage, setting, flags, seconds, number=0):
         """- Returns: goodput, of this run or of the same one in the file."""
         key = [self.name, stage, setting, number]
-        for record in self.records:
+        for record in list(self.records):
             if record["key"] == key:
                 return record["goodput"]
         total = self.settle + seconds
@@ -75,9 +97,10 @@ class Cell:
             "key": key, "goodput": goodput, "seconds": end, "whole": run.whole, "chunk": last["chunk"],
             "codec": last["codec"], "level": last["level"], "reason": last["reason"], "load": os.getloadavg()[0],
         }
-        self.records.append(record)
-        with open(self.options.out, "a") as out:
-            out.write(json.dumps(record) + "\n")
+        with self.file:
+            self.records.append(record)
+            with open(self.options.out, "a") as out:
+                out.write(json.dumps(record) + "\n")
         print(f"  {self.name} {stage} {setting}: {goodput / 1e6:.2f} MB/s", file=sys.stderr, flush=True)
         return goodput
 
@@ -115,6 +138,25 @@ class Cell:
         best = max(value for name, value in medians.items() if name not in ("model", "threshold"))
         return medians, medians["model"] / best, medians["model"] / medians["threshold"]
 
+    @property
+    def is_slow(self):
+        return LINKS[self.link] is not None and LINKS[self.link][3] <= SLOW
+
+    def beside(self, best):
+        """What the neighbours of the best setting lose against it, as far as they were screened."""
+        screened = {record["key"][2]: record["goodput"] for record in self.records if record["key"][:2] == [self.name, "screen"]}
+        told = [f"{each} {100 * (screened[each] / screened[best] - 1):+.0f} %" for each in neighbours(best) if each in screened]
+        return ", ".join(told)
+
+
+def measure(cells):
+    """- Returns: what each cell came to, in their order."""
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as side_by_side:
+        results = {cell.name: cell.measure() for cell in cells if not cell.is_slow}
+        slow = [cell for cell in cells if cell.is_slow]
+        results |= zip((cell.name for cell in slow), side_by_side.map(Cell.measure, slow))
+    return [results[cell.name] for cell in cells]
+
 
 def bench():
     parser = argparse.ArgumentParser(prog="tools/bench adapt")
@@ -131,16 +173,20 @@ def bench():
     require(reason is None, f"no lab on this machine: {reason}")
     out = pathlib.Path(options.out)
     records = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    cells = [Cell(name, options, records) for name in dict.fromkeys(names)]
     rows = []
-    for name in names:
-        medians, to_oracle, to_threshold = Cell(name, options, records).measure()
-        rows.append((name, medians, to_oracle, to_threshold))
-    print("| cell | best three fixed settings, MB/s | model | of the best | threshold | model to it |")
-    print("|---|---|---|---|---|---|")
-    for name, medians, to_oracle, to_threshold in rows:
+    print("| cell | best three fixed settings, MB/s | beside the best (screening) | model | of the best | threshold | model to it |")
+    print("|---|---|---|---|---|---|---|")
+    for cell, (medians, to_oracle, to_threshold) in zip(cells, measure(cells)):
         fixed = sorted(((value, each) for each, value in medians.items() if each not in ("model", "threshold")), reverse=True)
         told = ", ".join(f"{each} {value / 1e6:.2f}" for value, each in fixed)
-        print(f"| {name} | {told} | {medians['model'] / 1e6:.2f} | {to_oracle:.2f} | {medians['threshold'] / 1e6:.2f} | {to_threshold:.2f} |")
+        print(
+            f"| {cell.name} | {told} | {cell.beside(fixed[0][1])} | {medians['model'] / 1e6:.2f} | {to_oracle:.2f} "
+            f"| {medians['threshold'] / 1e6:.2f} | {to_threshold:.2f} |")
+        rows.append((cell.name, medians, to_oracle))
+    picture = out.with_suffix(".png")
+    save(rows, picture)
+    print(f"\npicture: {picture}")
     ratios = [row[2] for row in rows]
     print(f"model to the best: median {statistics.median(ratios):.3f} (wanted {WANTED}), worst {min(ratios):.3f} (wanted {LEAST})")
 

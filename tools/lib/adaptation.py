@@ -126,7 +126,7 @@ class Run:
                 require(push.returncode == 0, f"push {' '.join(settings)}: exit {push.returncode}: {said}")
                 self.whole = json.loads(out)["seconds"]
             except subprocess.TimeoutExpired:
-                push.send_signal(signal.SIGINT)
+                push.terminate()  # a shell may have us ignore SIGINT
                 push.communicate()
                 self.whole = None
             self.memory = None
