@@ -198,7 +198,11 @@ final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable 
         }
         if isReady { continuation.resume() }
       }
-      guard let message = try takeOutgoing() else { return }
+      guard let message = try takeOutgoing() else {
+        if state.withLock({ $0.isOver }) { return }
+        // Woken by a change that leaves nothing to say: tunables without a new wish.
+        continue
+      }
       do {
         try await transport.send(message)
       } catch  where message.isHint {

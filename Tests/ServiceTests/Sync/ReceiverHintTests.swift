@@ -46,6 +46,28 @@ import Testing
     }
   }
 
+  /// A sink during whose first run the tunables change, and no wish with them.
+  private final class Restless: SyncSink {
+    let real = MapSink()
+    let tuning: SessionTuning
+    private let isFirst = Mutex(true)
+    init(_ tuning: SessionTuning) { self.tuning = tuning }
+    func content() async throws -> any SyncContent { try await real.content() }
+    func seal() async throws -> any SyncContent { try await real.seal() }
+    func apply(
+      _ run: OperationRun, done: @escaping @Sendable (Result<AppliedRun, any Error>) -> Void
+    ) async throws {
+      if isFirst.withLock({ exchange(&$0, with: false) }) {
+        // At one of these moments at least the hello has left and the task that sends has nothing to send.
+        for _ in 0..<1000 {
+          tuning.change(to: AdaptationSettings(), wishes: tuning.wishes)
+          await Task.yield()
+        }
+      }
+      try await real.apply(run, done: done)
+    }
+  }
+
   private static func pull(_ entries: Int, _ tuning: SessionTuning, into sink: some SyncSink) async throws
     -> [SyncMessage]
   {
@@ -90,6 +112,15 @@ import Testing
     #expect(hints[(raised ?? 0)...].allSatisfy { $0.credit == UInt64(SyncLimits.openCredit) })
     #expect(hints.allSatisfy { !$0.settings.isEmpty })
     #expect(hints.last?.settings == [Setting(name: "level-max", value: "2")])
+  }
+
+  @Test("tunables that change without a wish do not silence a receiver", .timeLimit(.minutes(1)))
+  func restless() async throws {
+    let tuning = SessionTuning()
+    let sink = Restless(tuning)
+    let messages = try await Self.pull(200, tuning, into: sink)
+    #expect(sink.real.entries.count == 200)
+    #expect(messages.contains { if case .ack = $0 { true } else { false } })
   }
 
   @Test("a receiver that wants nothing and gets nothing says nothing")
