@@ -40,7 +40,7 @@ public struct CodecProfile: Sendable {
   /// A gain below counts as this: nothing could be told of other levels by it.
   static let leastGain = 0.002
   /// Seconds in which a measurement counts as much as all before it, and the plain bytes it needs for that.
-  static let fading = 0.3
+  static let fading = 0.6
   /// What is seen of a level's speed so soon after a change to it is its own; later, all levels'.
   static let attribution = Duration.milliseconds(400)
   private static let scales = 1e-5...1e5

@@ -16,7 +16,7 @@ struct EncodingChoice: Sendable {
   /// Encoding that takes less of the time is not worth saving.
   static let work = 0.2
   /// Waiting for others for more of the time: they are the limit.
-  static let idle = 0.5
+  static let idle = 0.8
   /// Between two changes, and two round trips at least.
   static let dwell = Duration.milliseconds(300)
   static let least = Duration.milliseconds(100)
@@ -35,6 +35,10 @@ struct EncodingChoice: Sendable {
   private var waiting = Lately()
   /// The share of it in which something was encoded.
   private var working = Lately()
+  /// Of the time and of the plain bytes of it, what went into neither encoding nor waiting for the network or the
+  /// receiver: reading the source, and all that shares the processor.
+  private var others = Lately(memory: 1)
+  private var encoded = Lately(memory: 1)
   private var trial: Trial?
   private var banned: [ChunkEncoding: Ban] = [:]
 
@@ -63,6 +67,9 @@ struct EncodingChoice: Sendable {
     unrest *= Self.rest / (Self.rest + length.seconds)
     waiting.add(observation.sourceWait + observation.creditWait, over: length)
     working.add(observation.encodeTime, over: length)
+    let spent = observation.encodeTime + observation.sendWait + observation.creditWait
+    others.add(max(.zero, length - spent), over: length)
+    encoded.add(Double(observation.plainBytes), over: length)
     network.update(link, now: now)
 
     let allowed = bounds.clamped(current)
@@ -129,8 +136,11 @@ struct EncodingChoice: Sendable {
   /// Plain bytes per second.
   func predict(_ encoding: ChunkEncoding, _ network: Double, _ elsewhere: Double) -> Double {
     let estimate = profile.estimate(encoding)
-    return min(network * estimate.ratio, estimate.speed, elsewhere)
+    return min(network * estimate.ratio, 1 / (1 / estimate.speed + overhead), elsewhere)
   }
+
+  /// Seconds a plain byte that no encoding saves.
+  private var overhead: Double { encoded.value > 0 ? others.value / encoded.value : 0 }
 
   private func speed(_ encoding: ChunkEncoding) -> Double { profile.estimate(encoding).speed }
 
@@ -177,24 +187,6 @@ struct EncodingChoice: Sendable {
     change(to: trial.from, now, why)
     return false
   }
-}
-
-/// What comes to so much a second, lately: half of it is of the last half second.
-private struct Lately: Sendable {
-  private(set) var value = 0.0
-  private var known = 0.0
-
-  var isKnown: Bool { known > 0.5 }
-
-  mutating func add(_ amount: Double, over length: Duration) {
-    let seconds = length.seconds
-    guard seconds > 0 else { return }
-    let weight = known > 0 ? seconds / (seconds + min(known, 0.5)) : 1
-    value += (amount / seconds - value) * weight
-    known += seconds
-  }
-
-  mutating func add(_ time: Duration, over length: Duration) { add(time.seconds, over: length) }
 }
 
 extension ChunkEncoding: CustomStringConvertible {

@@ -1,3 +1,4 @@
+import Foundation
 import StreamDiffCore
 
 /// A transfer over a link that exists in numbers alone: every 50 ms what the parts of the way allow becomes an
@@ -22,6 +23,12 @@ struct VirtualTransfer {
     var credit = 64e6
     /// How much slower encoding is when it takes all of its processor: others want some of it too.
     var contention = 0.0
+    /// Plain bytes per second that all else makes of the processor that encodes: reading the source, and what the
+    /// receiver needs where both ends are one machine.
+    var rest = Double.infinity
+    /// How much files differ, and how much of the processor others take from moment to moment: the standard deviation
+    /// of the logarithm of both.
+    var wander = 0.0
   }
 
   static let step = 0.05
@@ -44,6 +51,9 @@ struct VirtualTransfer {
   private var retransmitted = 0.0
   private var probes: [CodecProbeResult] = []
   private(set) var changes: [Double] = []
+  /// Of this moment: what the data shrinks to and what encoding it takes, of the mean.
+  private var shrinking = Wander(memory: 0.5)
+  private var working = Wander(memory: 0.3)
   private(set) var decisions: [Decision] = []
 
   init(_ settings: AdaptationSettings = AdaptationSettings(), seed: Int, spread: Double = 0.2) {
@@ -65,8 +75,8 @@ struct VirtualTransfer {
       return CodecProfile.Estimate(speed: 4e9, ratio: 1)
     }
     var prior = CodecProfile().estimate(encoding)
-    prior.speed *= bias.speed * now.processor
-    prior.ratio = 1 + (prior.ratio - 1) * bias.gain * now.shrink
+    prior.speed *= bias.speed * now.processor * working.factor(now.wander)
+    prior.ratio = 1 + (prior.ratio - 1) * bias.gain * now.shrink * shrinking.factor(now.wander)
     return prior
   }
 
@@ -74,16 +84,16 @@ struct VirtualTransfer {
   func goodput(_ encoding: ChunkEncoding, bytesInFlight: Double, _ now: Conditions) -> Double {
     let truth = truth(encoding, now)
     let flight = min(bytesInFlight, now.credit) / (now.rtt + 0.002)
-    return min(truth.speed / (1 + now.contention), now.rate * truth.ratio, now.source, now.receiver, flight)
+    let processor = 1 / ((1 + now.contention) / truth.speed + 1 / now.rest)
+    return min(processor, now.rate * truth.ratio, now.source, now.receiver, flight)
   }
 
-  /// The best of all fixed settings.
-  func oracle(_ now: Conditions) -> Double {
+  /// All fixed settings.
+  private var fixed: [ChunkEncoding] {
     let levels = CodecProfile.levels.filter {
       controller.settings.levelMin...controller.settings.levelMax ~= $0
     }
-    let encodings = [ChunkEncoding.plain] + levels.map { ChunkEncoding(codec: .zstd, level: $0) }
-    return encodings.map { goodput($0, bytesInFlight: 64e6, now) }.max() ?? 0
+    return [ChunkEncoding.plain] + levels.map { ChunkEncoding(codec: .zstd, level: $0) }
   }
 
   private mutating func measured(_ value: Double) -> Double {
@@ -105,17 +115,17 @@ struct VirtualTransfer {
     observation.plainBytes = Int(plain)
     observation.payloadBytes = Int(measured(plain / truth.ratio))
     observation.chunks = max(1, observation.plainBytes / decision.settings.bytes)
-    // Of the share s of the time: s = goodput * (1 + contention * s) / speed.
-    let bare = goodput / truth.speed
-    let encodeShare = min(1, bare / max(0.01, 1 - now.contention * bare))
+    let encodeShare = min(1, goodput * (1 + now.contention) / truth.speed)
     observation.encodeTime = .nanoseconds(Int64(measured(encodeShare * Self.step) * 1e9))
-    let rest = max(0, (1 - encodeShare) * Self.step)
+    let atWork = min(1, encodeShare + goodput / now.rest)
+    let rest = max(0, (1 - atWork) * Self.step)
+    observation.sourceWait = .nanoseconds(Int64((atWork - encodeShare) * Self.step * 1e9))
     let isNetwork = goodput >= now.rate * truth.ratio * 0.999
     let waited = Duration.nanoseconds(Int64(rest * 1e9))
     if isNetwork {
       observation.sendWait = waited
     } else if goodput >= now.source * 0.999 {
-      observation.sourceWait = waited
+      observation.sourceWait += waited
     } else {
       observation.creditWait = waited
     }
@@ -159,14 +169,40 @@ struct VirtualTransfer {
 
   /// Runs for so long. - Returns: goodput over the oracle's in the part after `settle`.
   mutating func run(_ now: Conditions, seconds: Double, settle: Double) -> Double {
-    var (got, best) = (0.0, 0.0)
+    var got = 0.0
+    let fixed = fixed
+    var others = [Double](repeating: 0, count: fixed.count)
     let start = time
     while time - start < seconds {
+      shrinking.advance(Self.step, &random)
+      working.advance(Self.step, &random)
       let plain = advance(now)
       guard time - start > settle else { continue }
       got += plain
-      best += oracle(now) * Self.step
+      for (index, encoding) in fixed.enumerated() {
+        others[index] += goodput(encoding, bytesInFlight: 64e6, now) * Self.step
+      }
     }
+    let best = others.max() ?? 0
     return best > 0 ? got / best : 1
   }
+}
+
+/// What drifts about a mean and returns to it.
+private struct Wander {
+  /// Seconds in which most of it is forgotten.
+  let memory: Double
+  private var state = 0.0
+
+  init(memory: Double) { self.memory = memory }
+
+  mutating func advance(_ seconds: Double, _ random: inout SplitMix) {
+    let kept = 1 - min(1, seconds / memory)
+    // The sum of three is near enough to the normal distribution; its deviation is 1.
+    let step = (0..<3).reduce(0.0) { sum, _ in sum + .random(in: -1...1, using: &random) }
+    state = state * kept + step * (1 - kept * kept).squareRoot()
+  }
+
+  /// - Parameter deviation: of the logarithm.
+  func factor(_ deviation: Double) -> Double { deviation > 0 ? exp(state * deviation) : 1 }
 }
