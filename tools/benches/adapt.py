@@ -95,7 +95,7 @@ class Cell:
         last = run.last
         record = {
             "key": key, "goodput": goodput, "seconds": end, "whole": run.whole, "chunk": last["chunk"],
-            "codec": last["codec"], "level": last["level"], "reason": last["reason"], "load": os.getloadavg()[0],
+            "codec": last["codec"], "level": last["level"], "reason": last["reason"], "load": os.getloadavg()[0], "memory": run.memory, "processor": run.processor,
         }
         with self.file:
             self.records.append(record)

@@ -4,11 +4,13 @@ import json
 import os
 import pathlib
 import random
+import resource
 import shutil
 import signal
 import subprocess
 import time
 
+from memory import Sampler
 from streamdiff_tools import BINARY, Failure, cache_directory, require, trees
 
 # Name: round trip, rate, loss, and the rate in bytes a second.
@@ -108,6 +110,7 @@ class Run:
         left = lab.left.command if lab else lambda *command: [str(each) for each in command]
         right = lab.right.command if lab else left
         host = lab.right.address if lab else "127.0.0.1"
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         server = subprocess.Popen(
             right(BINARY, "serve", "--data-dir", state, "--listen", f"{host}:0", "--insecure"),
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -119,22 +122,27 @@ class Run:
             push = subprocess.Popen(
                 left(BINARY, "push", data, "--server", address, "--insecure", "--json", "--trace", trace, *settings),
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            try:
-                if during:
-                    started = during(started, trace) or started
-                out, said = push.communicate(timeout=max(0.1, seconds + started - time.monotonic()))
-                require(push.returncode == 0, f"push {' '.join(settings)}: exit {push.returncode}: {said}")
-                self.whole = json.loads(out)["seconds"]
-            except subprocess.TimeoutExpired:
-                push.terminate()  # a shell may have us ignore SIGINT
-                push.communicate()
-                self.whole = None
-            self.memory = None
+            with Sampler(push.pid) as pushing, Sampler(server.pid) as serving:
+                try:
+                    if during:
+                        started = during(started, trace) or started
+                    out, said = push.communicate(timeout=max(0.1, seconds + started - time.monotonic()))
+                    require(push.returncode == 0, f"push {' '.join(settings)}: exit {push.returncode}: {said}")
+                    self.whole = json.loads(out)["seconds"]
+                except subprocess.TimeoutExpired:
+                    push.terminate()  # a shell may have us ignore SIGINT
+                    push.communicate()
+                    self.whole = None
+            # The peaks of both, in bytes of anonymous memory.
+            self.memory = (pushing.peak, serving.peak)
         finally:
             server.send_signal(signal.SIGKILL)
             server.wait()
             server.stdout.close()
             shutil.rmtree(state, ignore_errors=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            # Of both, in seconds.
+            self.processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         with open(trace) as lines:
             self.steps = [step for step in map(json.loads, lines) if step["kind"] == "decision"]
 

