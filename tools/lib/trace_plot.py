@@ -156,10 +156,12 @@ def write_reasons(axis, decisions, places):
         axis.text(made["t"], 0.98, text, rotation=90, fontsize=7, va="top", ha="left", clip_on=True)
 
 
-def save(path, png):
+def save(path, png, adorn=lambda figure: None):
+    """`adorn` may draw on the figure before it is written."""
     decisions = read(path)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     figure = draw(decisions, f"{path}, {decisions[-1]['t']:.1f} s")
+    adorn(figure)
     FigureCanvasAgg(figure).print_png(png)
     return len(decisions), len(changes(decisions))
