@@ -4,6 +4,8 @@ private import DequeModule
 public struct LinkEstimate: Sendable {
   /// How long the least round-trip time counts as the distance: a rise of the distance is queueing until then.
   static let distanceWindow = Duration.seconds(10)
+  /// More than a satellite's hop and all of the earth: what says that the way is longer is a queue, or lies.
+  static let mostBeyond = Duration.seconds(2)
 
   private struct Interval {
     var end: Duration
@@ -21,16 +23,25 @@ public struct LinkEstimate: Sendable {
   private var lastTime: Duration?
   /// Payload of plain bytes, lately.
   private var share = 1.0
+  /// The kernel's round trip, or where it tells none the peer's answers; the least of it.
+  private var near: Duration?
   private var distance = WindowedExtremum<Duration>.minimum(over: Self.distanceWindow)
+  /// By how much a PING takes longer than the kernel's: the kernel's ends at a proxy, and a PING behind it. What a PING
+  /// waits for elsewhere is not always there, so that the least of some tells.
+  private var further = WindowedExtremum<Duration>.minimum(over: Self.distanceWindow)
+  private var hasPings = false
 
-  /// The newest smoothed one; `nil` before the first.
-  public private(set) var rtt: Duration?
   public private(set) var congestion: CongestionControl?
 
   public init(window: Duration) { self.window = window }
 
+  private var beyond: Duration { further.value ?? .zero }
+
+  /// To the peer and back, the newest smoothed one; `nil` before the first.
+  public var rtt: Duration? { near.map { $0 + beyond } }
+
   /// The least round-trip time of the last 10 s.
-  public var minRTT: Duration? { distance.value }
+  public var minRTT: Duration? { distance.value.map { $0 + beyond } }
 
   /// How much of the round-trip time is waiting in queues.
   public var queueing: Duration {
@@ -98,8 +109,17 @@ public struct LinkEstimate: Sendable {
         intervals.append(Self.interval(before, link, time, now, isBusy))
       }
       last = (now, link)
+      if link.rtt > .zero, let ping = pingTime(observation) {
+        further.add(min(Self.mostBeyond, max(.zero, ping - link.rtt)), now: now)
+      }
     } else {
-      if let rtt = observation.pingRTT ?? observation.acknowledgementDelay { note(rtt: rtt, now: now) }
+      // An acknowledgement tells what applying takes, too.
+      if let ping = pingTime(observation) {
+        hasPings = true
+        note(rtt: min(Self.mostBeyond, ping), now: now)
+      } else if !hasPings, let delay = observation.acknowledgementDelay {
+        note(rtt: delay, now: now)
+      }
       intervals.append(
         Interval(
           end: now, length: now - (lastTime ?? now),
@@ -113,8 +133,17 @@ public struct LinkEstimate: Sendable {
     while let first = intervals.first, now - first.end > self.window { intervals.removeFirst() }
   }
 
+  /// What a PING took from when the socket had sent what stood before it; `nil` where that cannot be told.
+  private func pingTime(_ observation: Observation) -> Duration? {
+    guard let ping = observation.pingRTT else { return nil }
+    guard observation.pingQueue > 0 else { return ping }
+    let rate = deliveredRate
+    guard rate > 0 else { return nil }
+    return max(.zero, ping - Duration(rounding: min(1e6, Double(observation.pingQueue) / rate)))
+  }
+
   private mutating func note(rtt: Duration, now: Duration) {
-    self.rtt = rtt
+    near = rtt
     distance.add(rtt, now: now)
   }
 

@@ -7,6 +7,8 @@ public struct Observation: Hashable, Sendable {
   public var link: LinkSample?
   /// Of an HTTP/2 PING; `nil` where none came back in this interval.
   public var pingRTT: Duration?
+  /// Bytes that stood before that PING on this side.
+  public var pingQueue = 0
 
   // MARK: The sending task
 

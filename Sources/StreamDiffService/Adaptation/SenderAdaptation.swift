@@ -18,6 +18,8 @@ final class SenderAdaptation: Sendable {
     var reports = ReportSchedule()
     var hint = AdaptationHint()
     var probe: [Int32]?
+    /// The last round trip that an observation told of.
+    var roundTrip: UInt64 = 0
     var waiting: (kind: Wait, since: ContinuousClock.Instant)?
 
     mutating func countWait() {
@@ -115,18 +117,21 @@ final class SenderAdaptation: Sendable {
     _ link: ConnectionLink?, decided: @Sendable (AdaptationReport?) -> Void
   ) async throws {
     var wasIdle = false
+    // Before anything stands before it.
+    _ = await link?.look(measuring: true)
     while true {
       try await Task.sleep(for: wasIdle ? Self.idleInterval : Self.interval)
-      let sample = await link?.sample()
+      let isSending = state.withLock { $0.tally.chunks > 0 }
+      let seen = await link?.look(measuring: isSending)
       // Waiting for credit or room is not idle.
       wasIdle = state.withLock { $0.tally.chunks == 0 && $0.waiting?.kind == .source }
-      let (decision, message) = look(sample)
+      let (decision, message) = look(seen)
       if let congestion = decision.congestion, let link { await use(congestion, on: link) }
       decided(message)
     }
   }
 
-  private func look(_ sample: LinkSample?) -> (Decision, AdaptationReport?) {
+  private func look(_ seen: ConnectionLink.Look?) -> (Decision, AdaptationReport?) {
     let settings = tuning.settings
     return state.withLock { state in
       let wanted = settings.adopting(state.hint.settings)
@@ -138,7 +143,12 @@ final class SenderAdaptation: Sendable {
       state.countWait()
       var observation = exchange(&state.tally, with: Observation())
       observation.time = now
-      observation.link = sample
+      observation.link = seen?.kernel
+      if let roundTrip = seen?.roundTrip, roundTrip.number != state.roundTrip {
+        state.roundTrip = roundTrip.number
+        observation.pingRTT = roundTrip.time
+        observation.pingQueue = roundTrip.queued
+      }
       observation.bytesInFlight = meter.bytesInFlight
       state.tally.encoding = observation.encoding
       let decision = state.controller.receive(observation)

@@ -64,7 +64,10 @@ extension TraceLine {
     var observation = Observation()
     observation.time = try time(&object, "time_ns")
     if object.has("rtt_ns") { observation.link = try link(&object) }
-    if object.has("ping_ns") { observation.pingRTT = try time(&object, "ping_ns") }
+    if object.has("ping_ns") {
+      observation.pingRTT = try time(&object, "ping_ns")
+      observation.pingQueue = try count(&object, "ping_queue_bytes")
+    }
     observation.encoding = try encoding(&object, "used_codec", "used_level")
     observation.chunks = try count(&object, "chunks")
     observation.plainBytes = try count(&object, "plain_bytes")

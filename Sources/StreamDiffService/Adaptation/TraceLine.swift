@@ -63,7 +63,10 @@ private struct ObjectText {
   mutating func add(_ observation: Observation) {
     add("time_ns", observation.time)
     if let link = observation.link { add(link) }
-    if let ping = observation.pingRTT { add("ping_ns", ping) }
+    if let ping = observation.pingRTT {
+      add("ping_ns", ping)
+      add("ping_queue_bytes", observation.pingQueue)
+    }
     add("used_codec", "\(observation.encoding.codec)")
     add("used_level", observation.encoding.level)
     add("chunks", observation.chunks)

@@ -13,24 +13,39 @@ public final class ConnectionLink: Sendable {
     (self.mailbox, self.connection) = (mailbox, connection)
   }
 
-  /// - Returns: `nil` where the kernel tells nothing, or the connection is over.
-  func sample() async -> LinkSample? { await onSocket { LinkSample(ofSocket: $0) } ?? nil }
+  /// What is known at one moment.
+  struct Look {
+    /// `nil` where the kernel tells nothing, or the connection is over.
+    var kernel: LinkSample?
+    /// The newest, however old it is.
+    var roundTrip: RoundTripMeter.Measured?
+  }
+
+  /// - Parameter measuring: whether a PING may leave, for a later look.
+  func look(measuring: Bool) async -> Look {
+    await onConnection { connection in
+      if measuring { connection.measureRoundTrip() }
+      return Look(
+        kernel: connection.withSocket { LinkSample(ofSocket: $0) } ?? nil,
+        roundTrip: connection.roundTrips.latest)
+    }
+  }
 
   /// Has the kernel use `congestion` from now on.
   /// - Returns: why it does not, in the system's words.
   func use(_ congestion: CongestionControl) async -> String? {
-    let failure: CInt?? = await onSocket { socket in
-      streamdiff_set_congestion(socket, congestion.rawValue) == 0 ? nil : errno
+    let failure: CInt?? = await onConnection { connection in
+      connection.withSocket { streamdiff_set_congestion($0, congestion.rawValue) == 0 ? nil : errno }
     }
     guard let failure else { return "the connection is over" }
     return failure.map { String(cString: strerror($0)) }
   }
 
-  private func onSocket<Value: Sendable>(_ body: @escaping @Sendable (CInt) -> Value) async -> Value? {
+  private func onConnection<Value: Sendable>(
+    _ body: @escaping @Sendable (HTTP2Connection) -> Value
+  ) async -> Value {
     await withCheckedContinuation { continuation in
-      mailbox.post { [connection] in
-        continuation.resume(returning: connection().withSocket(body))
-      }
+      mailbox.post { [connection] in continuation.resume(returning: body(connection())) }
     }
   }
 }

@@ -1,4 +1,5 @@
 import NIOCore
+import StreamDiffCore
 import StreamDiffWire
 import Synchronization
 
@@ -33,6 +34,7 @@ class HTTP2Connection: ChannelInboundHandler {
   private var isPumping = false
   private var isTouched = false
   private var pings: UInt64 = 0
+  private(set) var roundTrips = RoundTripMeter()
   private var hasOpened = false
   /// Within a burst of reads or a timer, whose end pumps: answers given now need no letter.
   private(set) var isInBurst = false
@@ -103,9 +105,26 @@ class HTTP2Connection: ChannelInboundHandler {
   }
 
   /// A PING whose answer comes as an event.
-  func ping() {
+  /// - Returns: what the answer will carry.
+  @discardableResult
+  func ping() -> UInt64 {
     pings += 1
     session.ping(pings)
+    return pings
+  }
+
+  /// Has a PING measure the round trip, unless one has just done so.
+  func measureRoundTrip() {
+    roundTrips.ask(now: .now())
+    if roundTrips.isDue { touch() }
+  }
+
+  /// It leaves before all that is not on its way into the socket yet.
+  private func pingIfDue(_ channel: any Channel) {
+    guard roundTrips.isDue, channel.isWritable else { return }
+    let buffered = (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+    let unsent = Int(clamping: withSocket { LinkSample(ofSocket: $0)?.bytesNotSent ?? 0 } ?? 0)
+    roundTrips.sent(ping(), behind: buffered + unsent, now: .now())
   }
 
   /// Sends what waits, then closes: our side first, all of it when the peer has, or after a while.
@@ -161,6 +180,7 @@ class HTTP2Connection: ChannelInboundHandler {
     guard isEstablished, !isPumping, let context else { return nil }
     isPumping = true
     defer { isPumping = false }
+    pingIfDue(context.channel)
     do {
       while context.channel.isWritable, let output = try session.takeOutput(limit: Self.outputBytes) {
         for buffer in output.buffers { context.write(wrapOutboundOut(buffer), promise: nil) }
@@ -176,7 +196,10 @@ class HTTP2Connection: ChannelInboundHandler {
   }
 
   private func dispatchEvents() {
-    for event in session.takeEvents() { handle(event) }
+    for event in session.takeEvents() {
+      if case .pingAcknowledged(let payload) = event, roundTrips.answered(payload, now: .now()) { continue }
+      handle(event)
+    }
   }
 
   // MARK: Time

@@ -11,6 +11,7 @@ final class ServerConnection: HTTP2Connection {
   private var held = ByteBuffer()
   var peer = ""
   private var isDraining = false
+  private var drainPing: UInt64?
   private let card: ConnectionCard
   private var ticket: OpenCount.Ticket?
   /// What this connection holds now, and what it last told the server of that.
@@ -142,7 +143,7 @@ final class ServerConnection: HTTP2Connection {
     guard isEstablished else { return closeGently("draining") }
     session.shutdownNotice()
     // What the client sent before it read the notice has arrived when the PING's answer has.
-    ping()
+    drainPing = ping()
     mailbox.loop.assumeIsolated().scheduleTask(in: .seconds(1)) { [weak self] in self?.stopAccepting() }
     touch()
   }
@@ -176,7 +177,7 @@ final class ServerConnection: HTTP2Connection {
     case .remoteEnded(let stream): remoteEnded(stream)
     case .trailers, .writable: break  // `outputDrained` sees to writers
     case .streamClosed(let stream, let code): closed(stream, code)
-    case .pingAcknowledged: if isDraining { stopAccepting() }
+    case .pingAcknowledged(let payload): if payload == drainPing { stopAccepting() }
     case .settings, .goAway: break
     case .failed(let code, let reason):
       shared.logger.debug(

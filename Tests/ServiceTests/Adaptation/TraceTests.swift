@@ -202,7 +202,10 @@ struct TraceMaker {
       link.congestion = [.bbr, .cubic, .other].randomElement(using: &random) ?? .other
       observation.link = link
     }
-    if number(0...3) == 0 { observation.pingRTT = .microseconds(number(1...500_000)) }
+    if number(0...3) == 0 {
+      observation.pingRTT = .microseconds(number(1...500_000))
+      observation.pingQueue = number(0...300_000)
+    }
     observation.encoding =
       number(0...3) == 0 ? .plain : ChunkEncoding(codec: .zstd, level: Int32(number(-7...19)))
     observation.chunks = number(0...200)

@@ -74,6 +74,32 @@ import Testing
     #expect(watch.tick(now: Self.start + .seconds(210)) == .close(.idle))
   }
 
+  @Test("round trips are measured one at a time, and not more often than there is reason to")
+  func roundTrips() {
+    var meter = RoundTripMeter()
+    func isDue(at now: NIODeadline) -> Bool {
+      meter.ask(now: now)
+      return meter.isDue
+    }
+    func answered(_ payload: UInt64, at now: NIODeadline) -> Bool { meter.answered(payload, now: now) }
+    #expect(!meter.isDue && meter.latest == nil)
+    #expect(isDue(at: Self.start))
+    meter.sent(7, behind: 300, now: Self.start + .milliseconds(5))
+    #expect(!meter.isDue)
+    // Under way: nothing follows, however long it takes. Others' answers are not its own.
+    let late = Self.start + .seconds(60)
+    #expect(!isDue(at: late) && !answered(6, at: late))
+    #expect(answered(7, at: late + .milliseconds(5)) && !answered(7, at: late + .milliseconds(6)))
+    #expect(
+      meter.latest?.number == 1 && meter.latest?.time == .seconds(60) && meter.latest?.queued == 300)
+    #expect(isDue(at: late + .seconds(1)))
+    meter.sent(9, behind: 0, now: late + .seconds(1))
+    #expect(answered(9, at: late + .milliseconds(1003)))
+    #expect(meter.latest?.number == 2 && meter.latest?.time == .milliseconds(3))
+    let next = late + .seconds(1) + RoundTripMeter.interval
+    #expect(!isDue(at: next - .nanoseconds(1)) && isDue(at: next))
+  }
+
   @Test("a socket that takes nothing ends the connection, one that takes a byte now and then does not")
   func blocked() {
     var watch = Self.watch()
