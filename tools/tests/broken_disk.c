@@ -1,10 +1,12 @@
-// Makes the n-th matching call of a process fail, from then on if told so: loaded with LD_PRELOAD.
+// Makes the n-th matching call of a process fail, or take its time, from then on if told so: loaded with LD_PRELOAD.
 //
 //   BREAK_CALL     fdatasync, fsync, write (and pwrite), fallocate, rename or open
 //   BREAK_PATH     a part of the file's path
 //   BREAK_AFTER    matching calls that succeed first
 //   BREAK_ERRNO    what the others fail with, as a number
 //   BREAK_TIMES    how many fail; 0: all from then on
+//   BREAK_DELAY    milliseconds: these do not fail, and take so long
+//   BREAK_WHILE    a file: calls match only while it is there
 //   BREAK_LOG      a file that gets a line for each matching call: "ok CALL PATH" or "failed CALL PATH"
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -34,6 +36,8 @@ static const char *setting(const char *name, const char *otherwise) {
 static int breaks(const char *call, const char *path) {
   if (strcmp(call, setting("BREAK_CALL", "")) != 0) return 0;
   if (path == NULL || strstr(path, setting("BREAK_PATH", "")) == NULL) return 0;
+  const char *marker = getenv("BREAK_WHILE");
+  if (marker != NULL && access(marker, F_OK) != 0) return 0;
   pthread_mutex_lock(&mutex);
   long times = atol(setting("BREAK_TIMES", "0"));
   int fails = calls++ >= atol(setting("BREAK_AFTER", "0")) && (times == 0 || failures < times);
@@ -49,6 +53,11 @@ static int breaks(const char *call, const char *path) {
     }
   }
   pthread_mutex_unlock(&mutex);
+  long delay = atol(setting("BREAK_DELAY", "0"));
+  if (fails && delay > 0) {
+    usleep((useconds_t)delay * 1000);
+    return 0;
+  }
   if (fails) errno = atoi(setting("BREAK_ERRNO", "5"));
   return fails;
 }

@@ -16,6 +16,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from broken_disk_shim import shim
 from streamdiff_tools import Failure, Server, main, ndjson, require, run, scratch
 
 # Which call, on which files, and how many of them may succeed before at most.
@@ -27,13 +28,6 @@ TABLE = [
     ("fsync", "/state", 4), ("write", "/format", 1), ("rename", "/format", 1),
 ]  # fmt: skip
 WORDS = {errno.EIO: ("Input/output error", "IO error"), errno.ENOSPC: ("No space left", "no space", "noSpace")}
-
-
-def shim(work):
-    library = work / "broken_disk.so"
-    source = pathlib.Path(__file__).with_suffix(".c")
-    subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-Wall", "-Werror", "-o", library, source, "-ldl"], check=True)
-    return library
 
 
 def syncs_are_final(log, where):

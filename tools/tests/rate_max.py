@@ -22,7 +22,7 @@ options = arguments.parse_args()
 
 def seen_reasons(server, stop, reasons):
     while not stop.is_set():
-        reasons.update(session["reason"] for session in status(server)["sessions"])
+        reasons.update(session.get("reason", "") for session in status(server)["sessions"])
         stop.wait(0.1)
 
 
@@ -72,7 +72,7 @@ def lifted(server, work):
         [BINARY, "pull", work / "again", "--server", server.address], stdout=subprocess.DEVNULL)
     try:
         wait_until(
-            lambda: any("at rate-max" in session["reason"] for session in status(server)["sessions"]), 30,
+            lambda: any("at rate-max" in session.get("reason", "") for session in status(server)["sessions"]), 30,
             "a session at its cap")
         run("tune", "rate-max=none", server=server)
         require(pull.wait(60) == 0, "the pull failed")

@@ -52,11 +52,20 @@ public struct Governor: Sendable {
   /// Of this period.
   private var sent = 0
   private var isHeld = false
+  private var lastRate = 0.0
+  /// How often it has slowed sessions for commits.
+  public private(set) var slowdowns: UInt64 = 0
 
   public init() {}
 
   /// Bytes per second of all sessions together; `nil`: as much as they like.
   public var rate: Double? { node?.rate }
+
+  /// Bytes per second that all sessions together sent lately.
+  public mutating func sentRate(now: Duration) -> Double {
+    advance(to: now)
+    return lastRate
+  }
 
   // MARK: Sessions
 
@@ -211,10 +220,12 @@ public struct Governor: Sendable {
     let length = now - periodStart
     guard length >= Self.period else { return }
     let sentRate = Double(sent) / length.seconds
+    lastRate = sentRate
     switch commits.verdict(now: now) {
     case .late:
       // So little is not what they wait for.
       if sentRate > Self.leastRate {
+        slowdowns += 1
         use(max(Self.leastRate, Self.backoff * min(sentRate, rate ?? sentRate)))
       }
     case .free:

@@ -55,6 +55,11 @@ public final class SendGovernor: Sendable {
   /// Bytes per second of all sessions together while they are slowed for commits; `nil` while they are not.
   public var rate: Double? { state.withLock { $0.governor.rate } }
 
+  /// Bytes per second of all sessions together, lately.
+  public var sentRate: Double { state.withLock { $0.governor.sentRate(now: time.now()) } }
+  /// How often it has slowed them for commits.
+  public var slowdowns: UInt64 { state.withLock { $0.governor.slowdowns } }
+
   /// Places that are taken, and how many of them wait.
   public var sessions: Int { state.withLock { $0.governor.count } }
   public var waiting: Int { state.withLock { $0.waiting.count } }

@@ -14,6 +14,10 @@ final class TraceDirectory: Sendable {
   private let logger: Logger
   private let left = Atomic<Int>(bytes)
   private let count = Atomic<UInt64>(0)
+  /// Those of which lines may still have to be written: who writes one keeps it.
+  private let open = Mutex<[WeakFile]>([])
+
+  private struct WeakFile: Sendable { weak let file: TraceFile? }
 
   /// Makes the directory if there is none.
   /// - Throws: `.failed` naming it and why it cannot be written.
@@ -30,15 +34,25 @@ final class TraceDirectory: Sendable {
     let number = count.add(1, ordering: .relaxed).newValue
     let name = String(peer.map { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == ".") ? $0 : "_" })
     do {
-      return try TraceFile("\(path)/\(time(nil))-\(getpid())-\(number)-\(name).ndjson") { [self] in
+      let file = try TraceFile("\(path)/\(time(nil))-\(getpid())-\(number)-\(name).ndjson") { [self] in
         take($0)
       } onFailure: { [logger] reason in
         logger.error("a trace ended", metadata: ["reason": "\(reason)"])
       }
+      open.withLock { open in
+        open.removeAll { $0.file == nil }
+        open.append(WeakFile(file: file))
+      }
+      return file
     } catch {
       logger.error("no trace", metadata: ["reason": "\(error.detail)"])
       return nil
     }
+  }
+
+  /// Returns when all that sessions traced is written, or cannot be. They are over.
+  func close() async {
+    for each in open.withLock({ $0 }) { await each.file?.close() }
   }
 
   private func take(_ bytes: Int) -> Bool {

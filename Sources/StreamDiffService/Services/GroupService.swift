@@ -9,6 +9,8 @@ public struct GroupService: Sendable {
   let replica: Replica
   let counters: ServiceCounters
   let sessions: SyncRegistry
+  let governor: SendGovernor
+  let tuning: ServerTuning
   let version: String
   /// HOST:PORT where this replica serves, and what its server counted; known once it is bound.
   let server: @Sendable () -> (address: String, counters: RPCCounters.Snapshot)?
@@ -57,9 +59,21 @@ public struct GroupService: Sendable {
         ("heap_bytes_in_use", UInt64(MemoryKeeper.heapBytesInUse)),
         ("codec_bytes_in_use", UInt64(CodecPool.node.use.bytes)),
         ("codec_bytes_kept", UInt64(CodecPool.node.keptBytes)),
-      ] + Self.counters(server?.counters))
+      ] + sending + Self.counters(server?.counters))
       .map { StatusResponse.Counter($0.name, $0.value) }
     call.respond(response.encode())
+  }
+
+  /// What the node's sessions send together. Rates are bytes per second; 0 is none.
+  private var sending: [(name: String, value: UInt64)] {
+    [
+      ("send_rate", UInt64(governor.sentRate)),
+      ("send_rate_max", tuning.table.settings(for: nil).rateMax?.bytesPerSecond ?? 0),
+      ("send_rate_governed", UInt64(governor.rate ?? 0)),
+      ("send_slowdowns", governor.slowdowns),
+      ("send_sessions", UInt64(governor.sessions)),
+      ("send_sessions_waiting", UInt64(governor.waiting)),
+    ]
   }
 
   private static func keyspaces(_ view: StateView, roots: Bool) -> [StatusResponse.KeyspaceStatus] {

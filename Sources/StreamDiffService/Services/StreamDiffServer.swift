@@ -30,6 +30,7 @@ public final class StreamDiffServer: Sendable {
   private let health: HealthService
   private let server: RPCServer
   private let tuning: ServerTuning
+  private let traces: TraceDirectory?
   /// Shares what its sessions send.
   public let governor: SendGovernor
 
@@ -37,10 +38,11 @@ public final class StreamDiffServer: Sendable {
   public var port: Int { server.port }
 
   private init(
-    replica: Replica, health: HealthService, server: RPCServer, tuning: ServerTuning, governor: SendGovernor
+    replica: Replica, health: HealthService, server: RPCServer, tuning: ServerTuning, traces: TraceDirectory?,
+    governor: SendGovernor
   ) {
     (self.replica, self.health, self.server, self.tuning) = (replica, health, server, tuning)
-    self.governor = governor
+    (self.traces, self.governor) = (traces, governor)
   }
 
   /// Reads the tunables' file again. One that is wrong is logged and changes nothing.
@@ -76,7 +78,7 @@ public final class StreamDiffServer: Sendable {
       bound.server.withLock { $0 = server }
       replica.whenFailed { _ in health.set(isServing: false) }
       return StreamDiffServer(
-        replica: replica, health: health, server: server, tuning: tuning, governor: governor)
+        replica: replica, health: health, server: server, tuning: tuning, traces: traces, governor: governor)
     } catch {
       try? await NIOThreadPool.singleton.runIfActive { try replica.stop() }
       throw error
@@ -84,13 +86,20 @@ public final class StreamDiffServer: Sendable {
   }
 
   /// Says NOT_SERVING, takes no more connections, lets calls run to their end for at most `grace`, and
-  /// puts everything accepted on disk.
+  /// puts everything accepted on disk, and what was traced into its files.
   /// - Throws: why the replica failed, now or before.
   public func stop(grace: Duration = .seconds(30)) async throws {
     health.set(isServing: false)
     await server.drain(grace: grace)
     let replica = replica
-    try await NIOThreadPool.singleton.runIfActive { try replica.stop() }
+    let stopped: Result<Void, any Error>
+    do {
+      stopped = .success(try await NIOThreadPool.singleton.runIfActive { try replica.stop() })
+    } catch {
+      stopped = .failure(error)
+    }
+    await traces?.close()
+    try stopped.get()
   }
 
   /// The port's side, known to services only once it is bound.
@@ -104,7 +113,10 @@ public final class StreamDiffServer: Sendable {
   ) -> (router: RPCRouter, health: HealthService) {
     let counters = ServiceCounters()
     let registry = SyncRegistry()
-    let group = GroupService(replica: replica, counters: counters, sessions: registry, version: version) {
+    let group = GroupService(
+      replica: replica, counters: counters, sessions: registry, governor: governor, tuning: tuning,
+      version: version
+    ) {
       bound.server.withLock { $0 }.map { ("\($0.host):\($0.port)", $0.counters()) }
     }
     var router = KeyValueService(replica: replica, counters: counters, governor: governor).router

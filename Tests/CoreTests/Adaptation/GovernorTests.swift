@@ -193,6 +193,24 @@ import Testing
     }
   }
 
+  @Test("what all sessions send together is told, and how often commits slowed them")
+  func told() {
+    var node = Self.busy(seed: 7, capacity: 20e6, sessions: 3)
+    node.latency = { _ in .milliseconds(2) }
+    node.run(for: .seconds(2))
+    #expect(node.governor.slowdowns == 0)
+    let rate = node.governor.sentRate(now: node.now)
+    #expect(rate > 0.5 * node.rate && rate < 2 * node.rate)
+    node.latency = { _ in .milliseconds(50) }
+    node.run(for: .seconds(5))
+    #expect(node.governor.slowdowns > 3)
+    let slow = node.governor.sentRate(now: node.now)
+    #expect(slow < rate / 4)
+    // Nobody sends: the rate falls although nobody else looks.
+    let idle = node.governor.sentRate(now: node.now + .seconds(10))
+    #expect(idle < slow / 4)
+  }
+
   @Test("commits that stay slow whatever is sent are held against themselves after half a minute")
   func newBaseline() {
     var node = Self.slowed(seed: 5, sessions: [(1 << 16...1 << 16, .microseconds(300))])
