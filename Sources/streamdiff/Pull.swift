@@ -67,9 +67,16 @@ struct Pull: AsyncParsableCommand {
     return kind
   }
 
+  /// The server's limits hold.
+  private func warn(of meter: SyncMeter) {
+    guard let unmet = meter.report?.unmet, !unmet.isEmpty else { return }
+    Output.complain("the server does not do all that it was asked for: \(printable(unmet.utf8))")
+  }
+
   private func fetch(into sink: LocalSink, _ transfer: inout Transfer) async throws -> TransferSummary {
     do {
       let meter = SyncMeter()
+      defer { warn(of: meter) }
       let wasEmpty = try await sink.isEmpty
       let report = try await ProgressBar.show(.receiving(meter), isOn: !server.json) {
         var options = SyncOptions(keyspace: keyspace.name, kind: sink.kind, session: .random())

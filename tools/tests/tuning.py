@@ -1,7 +1,8 @@
 """How sessions adapt is an operator's to say, before and while they run: wrong flags are refused by name and range;
 tune reaches an open push and an open pull, which status shows with a reason; what is persisted outlives a kill, and
 SIGHUP reads it again, a bad file changing nothing; a peer may have settings of its own; a trace replays equal, and one
-flipped digit in it is found.
+flipped digit in it is found; a server that drains has written its traces; who asks a server for more than its limits
+is told so.
 """
 
 import json
@@ -13,6 +14,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from broken_disk_shim import shim
 from streamdiff_tools import BINARY, Failure, Server, main, require, run, run_json, scratch, wait_until
 
 # A wrong value of each flag, and what its message must say of the range.
@@ -199,6 +201,51 @@ def watching(server):
             process.communicate()
 
 
+def drained(work):
+    """Traces are written behind the sessions; each write takes longer than the pull: SIGTERM waits for them."""
+    (work / "noise").mkdir()
+    (work / "noise/data").write_bytes(os.urandom(1_000_000))
+    slow = {
+        "LD_PRELOAD": shim(work), "BREAK_CALL": "write", "BREAK_PATH": "/late/", "BREAK_DELAY": 2000,
+        "BREAK_WHILE": work / "late",
+    }  # fmt: skip
+    server = Server(work / "drained", "--trace", str(work / "late"), environment=slow)
+    with server:
+        run("push", work / "noise", server=server)
+        run("pull", work / "quiet", "--rate-max", "1MB", server=server)
+        require(server.stop() == 0, "the server did not drain")
+    (trace,) = (work / "late").iterdir()
+    lines = [json.loads(line) for line in trace.read_text().splitlines()]
+    traced = sum(line["plain_bytes"] for line in lines if line["kind"] == "decision")
+    # A second at that rate, of which all but the last look is behind it.
+    require(traced > 500_000, f"{traced} bytes of 1000000 are traced, in {len(lines)} lines")
+    run_json("check", "--trace", trace)
+
+
+def contradictory(server, work):
+    """A pull asks for a level above the server's: it gets the highest, and both sides say so."""
+    write_source(work / "small.ndjson", 40)
+    run("push", work / "small.ndjson", "--keyspace", "small", server=server)
+    run("tune", "level-max=12", server=server)
+    # Some 120 kB as they travel: the server has said how it sends long before the end.
+    pull = ("pull", "--keyspace", "small", "--policy", "fixed", "--rate-max", "60kB")
+    done = run(*pull, work / "asked.ndjson", "--level", "19", "--level-max", "19", server=server)
+    require("level 12 in place of 19" in done.stderr, f"a pull was told: {done.stderr!r}")
+    done = run(*pull, work / "given.ndjson", "--level", "12", server=server)
+    require(done.stderr == "", f"a pull that got what it asked for was told: {done.stderr!r}")
+    run("tune", "--reset", "all", server=server)
+
+
+def hinted(server, work):
+    """What the receiver of a push tells: how fast it decodes, while it does."""
+    trace = work / "hinted.ndjson"
+    how = ("--policy", "fixed", "--codec", "zstd", "--level", "1", "--rate-max", "25MB")
+    run("push", work / "source.ndjson", "--keyspace", "hinted", "--trace", trace, *how, server=server)
+    hints = [line for line in map(json.loads, trace.read_text().splitlines()) if line["kind"] == "hint"]
+    rates = [hint["decode_bytes_per_second"] for hint in hints if hint["decode_bytes_per_second"] > 0]
+    require(rates and all(100_000 < rate < 1e11 for rate in rates), f"decode rates of a push's hints: {rates}")
+
+
 def law():
     with scratch() as work:
         work = pathlib.Path(work)
@@ -207,13 +254,16 @@ def law():
         server = Server(work / "data", "--trace", str(work / "traces"), "--level-max", "19")
         with server:
             trace = running(server, work, 6000)
+            hinted(server, work)
+            contradictory(server, work)
             decisions = replays(work, trace)
-            pulled = [path for path in (work / "traces").iterdir()]
-            require(len(pulled) == 1, f"traces of a server that sent once: {pulled}")
+            pulled = sorted((work / "traces").iterdir(), key=lambda path: path.stat().st_size)[::-1]
+            require(len(pulled) == 3, f"traces of a server that sent three times: {pulled}")
             served = run_json("check", "--trace", pulled[0])["decisions"]
             persistence(server, work)
             peers(server)
             watching(server)
+        drained(work)
     return f"{count} wrong flags; {decisions} decisions of a push and {served} of a pull replayed"
 
 

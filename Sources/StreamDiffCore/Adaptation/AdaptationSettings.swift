@@ -86,27 +86,3 @@ public struct TunableError: Error, Hashable, Sendable, CustomStringConvertible {
 
   public var description: String { detail }
 }
-
-extension AdaptationSettings {
-  /// What a sender's own settings become by its receiver's wishes. Ranges are what both allow, or the receiver's where
-  /// that is nothing; of two limits the smaller holds. What cannot be set, or leads to a contradiction, is left.
-  public func adopting(_ wishes: [Setting]) -> AdaptationSettings {
-    guard !wishes.isEmpty else { return self }
-    var asked = self
-    for wish in wishes { try? asked.set(wish.name, to: wish.value) }
-    var result = asked
-    if max(chunkMin, asked.chunkMin) <= min(chunkMax, asked.chunkMax) {
-      result.chunkMin = max(chunkMin, asked.chunkMin)
-      result.chunkMax = min(chunkMax, asked.chunkMax)
-    }
-    if max(levelMin, asked.levelMin) <= min(levelMax, asked.levelMax) {
-      result.levelMin = max(levelMin, asked.levelMin)
-      result.levelMax = min(levelMax, asked.levelMax)
-    }
-    result.inflightMax = min(inflightMax, asked.inflightMax)
-    let caps = [rateMax, asked.rateMax].compactMap(\.self)
-    result.rateMax = caps.min { $0.bytesPerSecond < $1.bytesPerSecond }
-    do throws(TunableError) { try result.check() } catch { return self }
-    return result
-  }
-}

@@ -25,8 +25,10 @@ extension AdaptationReport {
   /// Bytes per second beyond which a measurement is none.
   private static let rateLimit = 1e15
 
-  /// - Parameter notes: what stands beside the decision's reason, as what keeps the sender from it.
-  public init(of controller: TransferController, notes: [String] = []) {
+  /// - Parameters:
+  ///   - notes: what stands beside the decision's reason, as what keeps the sender from it.
+  ///   - unmet: what its receiver asked for and does not get.
+  public init(of controller: TransferController, notes: [String] = [], unmet: [String] = []) {
     self.init()
     let (link, decision) = (controller.link, controller.decision)
     chunk = UInt32(clamping: decision.settings.bytes)
@@ -39,6 +41,7 @@ extension AdaptationReport {
     plainRate = UInt64(min(Self.rateLimit, link.deliveredPlainRate))
     policy = controller.settings.policy.rawValue
     congestion = link.congestion?.rawValue ?? ""
-    reason = ([decision.reason] + notes).joined(separator: "; ")
+    reason = ([decision.reason] + notes + unmet).joined(separator: "; ")
+    self.unmet = unmet.joined(separator: "; ")
   }
 }

@@ -36,16 +36,20 @@ public struct TransferController: Sendable {
     }
   }
 
-  /// From the next decision on. What is known of the link stays.
+  /// Its limits hold at once, the rest from the next decision on. What is known of the link stays.
   public mutating func change(to settings: AdaptationSettings) {
     guard settings != self.settings else { return }
     self.settings = settings
     policy = Self.policy(settings)
     congestion = CongestionRule(settings)
+    decision = kept(decision)
   }
 
   /// What the receiver says. Its limits win, where they are possible at all.
-  public mutating func receive(_ hint: AdaptationHint) { self.hint = hint }
+  public mutating func receive(_ hint: AdaptationHint) {
+    self.hint = hint
+    decision = kept(decision)
+  }
 
   /// - Returns: how to go on.
   public mutating func receive(_ observation: Observation) -> Decision {
@@ -64,13 +68,19 @@ public struct TransferController: Sendable {
   }
 
   private mutating func decide(after observation: Observation) -> Decision {
+    var decision = kept(policy.decide(after: observation, link: link, bounds: bounds))
+    decision.congestion = congestion.update(link)
+    if let reason = congestion.reason { decision.reason += "; \(reason)" }
+    return decision
+  }
+
+  /// Within the bounds: new ones hold for the next chunk, before anything is decided anew.
+  private func kept(_ decision: Decision) -> Decision {
     let bounds = bounds
-    var decision = policy.decide(after: observation, link: link, bounds: bounds)
+    var decision = decision
     decision.settings.bytes = bounds.clamped(chunk: decision.settings.bytes)
     decision.settings.encoding = bounds.clamped(decision.settings.encoding)
     decision.bytesInFlight = min(bounds.bytesInFlight, decision.bytesInFlight)
-    decision.congestion = congestion.update(link)
-    if let reason = congestion.reason { decision.reason += "; \(reason)" }
     return decision
   }
 

@@ -1,7 +1,7 @@
 /// Receiver to sender, at any time: what it sees of the transfer and wants of it. Zero and empty say nothing; one takes
 /// the place of the one before.
 public struct AdaptationHint: Hashable, Sendable {
-  /// Plain bytes.
+  /// Plain bytes, while it decodes and while it applies.
   public var decodeBytesPerSecond: UInt64 = 0
   public var applyBytesPerSecond: UInt64 = 0
   /// As `Hello.credit`, from here on.
@@ -42,6 +42,8 @@ public struct AdaptationReport: Hashable, Sendable {
   public var congestion = ""
   /// Of the last change.
   public var reason = ""
+  /// What the receiver asked for and does not get; empty where it gets all.
+  public var unmet = ""
 
   public init() {}
 }

@@ -17,6 +17,8 @@ final class SenderAdaptation: Sendable {
     var refusal: String?
     var reports = ReportSchedule()
     var hint = AdaptationHint()
+    /// What of it this side does not do.
+    var unmet: [String] = []
     var probe: [Int32]?
     /// The last round trip that an observation told of.
     var roundTrip: UInt64 = 0
@@ -35,6 +37,7 @@ final class SenderAdaptation: Sendable {
   }
 
   private let tuning: SessionTuning
+  private let course: SessionCourse
   private let meter: SyncMeter
   private let trace: AdaptationTrace?
   /// Among the sessions that share what is sent.
@@ -42,10 +45,10 @@ final class SenderAdaptation: Sendable {
   private let start = ContinuousClock.now
   private let state: Mutex<State>
 
-  init(_ tuning: SessionTuning, meter: SyncMeter, governor: SendGovernor, trace: AdaptationTrace?) {
-    (self.tuning, self.meter, self.trace) = (tuning, meter, trace)
+  init(_ options: SyncOptions) {
+    (tuning, course, meter, trace) = (options.tuning, options.course, options.meter, options.trace)
     let settings = tuning.settings
-    place = governor.join(rateMax: settings.rateMax)
+    place = options.governor.join(rateMax: settings.rateMax)
     state = Mutex(State(controller: TransferController(settings)))
     trace?.begin(settings)
     meter.update(report: AdaptationReport(of: state.withLock { $0.controller }))
@@ -104,9 +107,22 @@ final class SenderAdaptation: Sendable {
       state.controller.receive(hint)
       // In the order in which the controller has them.
       trace?.write(hint, at: now)
-      // Not only when the next look comes: a cap holds for the first byte.
-      place.change(rateMax: tuning.settings.adopting(hint.settings).rateMax)
+      adopt(&state)
     }
+  }
+
+  /// The course of the session has a limit of its own now.
+  func courseChanged() { state.withLock { adopt(&$0) } }
+
+  /// Has what the operator, the receiver and the course say hold: not only when the next look comes, for the first byte.
+  private func adopt(_ state: inout State) {
+    let adoption = tuning.settings.adopting(state.hint.settings)
+    let wanted = adoption.settings.limited(toChunks: course.chunkLimit)
+    state.unmet = adoption.unmet
+    guard wanted != state.controller.settings else { return }
+    state.controller.change(to: wanted)
+    place.change(rateMax: wanted.rateMax)
+    trace?.write(wanted, at: now)
   }
 
   // MARK: Looking and deciding
@@ -132,14 +148,8 @@ final class SenderAdaptation: Sendable {
   }
 
   private func look(_ seen: ConnectionLink.Look?) -> (Decision, AdaptationReport?) {
-    let settings = tuning.settings
-    return state.withLock { state in
-      let wanted = settings.adopting(state.hint.settings)
-      if wanted != state.controller.settings {
-        state.controller.change(to: wanted)
-        place.change(rateMax: wanted.rateMax)
-        trace?.write(wanted, at: now)
-      }
+    state.withLock { state in
+      adopt(&state)
       state.countWait()
       var observation = exchange(&state.tally, with: Observation())
       observation.time = now
@@ -161,7 +171,11 @@ final class SenderAdaptation: Sendable {
   /// - Returns: what is to be reported now.
   private func report(_ observation: Observation, _ state: inout State) -> AdaptationReport? {
     let held = place.takeHold().map { $0 == .rateMax ? "at rate-max" : "governed" }
-    let report = AdaptationReport(of: state.controller, notes: [held, state.refusal].compactMap(\.self))
+    let limit = course.chunkLimit.map {
+      "connections ended before chunks over \(ByteSize(UInt64($0))) got through"
+    }
+    let report = AdaptationReport(
+      of: state.controller, notes: [held, state.refusal, limit].compactMap(\.self), unmet: state.unmet)
     meter.update(report: report)
     return state.reports.takes(report, after: observation) ? report : nil
   }

@@ -33,6 +33,11 @@ final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable 
       isHintDue = true
     }
 
+    mutating func hint(_ pace: ReceiverPace) {
+      (hint.decodeBytesPerSecond, hint.applyBytesPerSecond) = (pace.decode, pace.apply)
+      isHintDue = true
+    }
+
     /// Behind the hello.
     mutating func takeHint() -> SyncMessage? {
       guard isHintDue, outgoing.isEmpty else { return nil }
@@ -91,28 +96,44 @@ final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable 
   // MARK: In
 
   private func receiveAll(_ opening: SyncMessage?) async throws -> SyncOutcome {
+    course.connectionBegan()
     try await perform(state.withLock { $0.machine.start() })
     tuning.whenChanged { [weak self] in self?.hint() }
     hint()
-    var reader: ChunkReaderBox?
-    if let opening { try await receive(opening, &reader) }
-    while let message = try await transport.receive() { try await receive(message, &reader) }
+    let intake = ChunkIntake(firstOrdinal: lastOrdinal + 1)
+    if let opening { try await receive(opening, intake) }
+    while let message = try await transport.receive() { try await receive(message, intake) }
     let outcome = try state.withLock { try $0.machine.ended() }
     try await wait { $0.runsInFlight == 0 }
     end()
     return outcome
   }
 
-  private func receive(_ message: SyncMessage, _ reader: inout ChunkReaderBox?) async throws {
+  private func receive(_ message: SyncMessage, _ intake: ChunkIntake) async throws {
     let actions = try state.withLock { try $0.machine.receive(message) }
-    if case .chunk(let chunk) = message {
-      if reader == nil { reader = ChunkReaderBox(firstOrdinal: lastOrdinal + 1) }
-      for run in try reader?.receive(chunk) ?? [] { try await apply(run) }
-      meter.plainBytes.add(Int(chunk.header.plainLength))
-      meter.payloadBytes.add(chunk.payload.count)
+    switch message {
+    case .hello: course.sends(chunk: meter.report.map { Int($0.chunk) } ?? AdaptationSettings().chunkMax)
+    case .chunk(let chunk): try await take(chunk, intake)
+    case .report(let report): meter.update(report: report)
+    default: break
     }
-    if case .report(let report) = message { meter.update(report: report) }
     try await perform(actions)
+  }
+
+  private func take(_ chunk: Chunk, _ intake: ChunkIntake) async throws {
+    let bytes = Int(chunk.header.plainLength)
+    let begun = intake.now
+    let runs = try intake.read(chunk)
+    let decoded = intake.now
+    for run in runs { try await apply(run) }
+    let now = intake.now
+    meter.plainBytes.add(bytes)
+    meter.payloadBytes.add(chunk.payload.count)
+    if course.gotThrough(bytes) { hint() }
+    if intake.pace.took(bytes, decoding: decoded - begun, applying: now - decoded, now: now) {
+      let pace = intake.pace
+      wake { $0.hint(pace) }
+    }
   }
 
   private func perform(_ actions: [SyncAction]) async throws {
@@ -175,7 +196,7 @@ final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable 
 
   /// Tells the sender the wishes, where they have changed. A hint takes the place of the one before.
   private func hint() {
-    let wishes = tuning.wishes
+    let wishes = tuning.wishes.limited(toChunks: course.chunkLimit)
     wake { state in
       guard state.hint.settings != wishes else { return }
       state.hint.settings = wishes
@@ -258,11 +279,22 @@ final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable 
   private func end() { wake { $0.isOver = true } }
 }
 
-/// A `ChunkReader` that a task can hold on to between messages.
-private final class ChunkReaderBox {
-  private var reader: ChunkReader
-  init(firstOrdinal: Ordinal) { reader = ChunkReader(firstOrdinal: firstOrdinal) }
-  func receive(_ chunk: Chunk) throws(SyncError) -> [OperationRun] { try reader.receive(chunk) }
+/// Of the receiving task: what it has of chunks between messages, and what they cost it.
+private final class ChunkIntake {
+  private let firstOrdinal: Ordinal
+  /// From the first chunk on.
+  private var reader: ChunkReader?
+  var pace = ReceiverPace()
+  private let start = ContinuousClock.now
+
+  init(firstOrdinal: Ordinal) { self.firstOrdinal = firstOrdinal }
+
+  var now: Duration { start.duration(to: .now) }
+
+  func read(_ chunk: Chunk) throws(SyncError) -> [OperationRun] {
+    if reader == nil { reader = ChunkReader(firstOrdinal: firstOrdinal) }
+    return try reader?.receive(chunk) ?? []
+  }
 }
 
 extension SyncMessage {

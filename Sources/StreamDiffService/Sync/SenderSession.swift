@@ -90,8 +90,7 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
     configuration.acknowledged = options.course.acknowledged
     (self.transport, self.options, self.pool, self.batches) = (transport, options, pool, batches)
     (self.answer, self.feed) = (answer, feed)
-    adaptation = SenderAdaptation(
-      options.tuning, meter: options.meter, governor: options.governor, trace: options.trace)
+    adaptation = SenderAdaptation(options)
     state = Mutex(State(machine: SyncSender(configuration)))
     (control, controlInput) = AsyncStream.makeStream()
     (work, workInput) = AsyncStream.makeStream()
@@ -168,6 +167,8 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
         if !options.isCompareOnly, actions.allSatisfy({ !$0.isFinish }) {
           options.course.begun()
           options.course.acknowledged(through: hello.lastOrdinal)
+          options.course.connectionBegan()
+          adaptation.courseChanged()
         }
         if state.machine.bringsUncompared { workInput.yield(.bring(from: state.machine.firstOrdinal)) }
       case .hint(let hint):
@@ -177,6 +178,7 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
         let (bytes, delay) = state.flight.acknowledged(through: ack.ordinal, now: adaptation.now)
         adaptation.acknowledged(bytes, delay: delay, inFlight: state.flight.bytesInFlight)
         options.course.acknowledged(through: ack.ordinal)
+        options.course.gotThrough(bytes)
         options.meter.update(bytesInFlight: state.flight.bytesInFlight)
         options.meter.conflicts.raise(to: ack.conflicts)
       case .sealResult(let result):
@@ -321,6 +323,7 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
     options.meter.plainBytes.add(bytes)
     options.meter.payloadBytes.add(chunk.payload.count)
     options.course.sent(chunk.sequence)
+    options.course.sends(chunk: bytes)
     try await adaptation.wait(for: .room) {
       try await adaptation.place.wait(toSend: chunk.payload.count + SessionLimits.chunkEnvelope)
       try await transport.send(.chunk(chunk))

@@ -9,6 +9,7 @@ public final class SessionCourse: Sendable {
     var lastSequence: UInt64 = 0
     var acknowledged = Ordinal.zero
     var progress: UInt64 = 0
+    var retreat = ChunkRetreat()
   }
 
   private let state: Mutex<State>
@@ -28,6 +29,25 @@ public final class SessionCourse: Sendable {
   var lastSequence: UInt64 { state.withLock { $0.lastSequence } }
   func sent(_ sequence: UInt64) { state.withLock { $0.lastSequence = sequence } }
 
+  /// Plain bytes of a chunk, where larger ones did not get through; else `nil`.
+  var chunkLimit: Int? { state.withLock { $0.retreat.limit } }
+
+  /// A connection has come as far as chunks may leave; what came of those before is known.
+  func connectionBegan() { state.withLock { $0.retreat.begin(progress: $0.progress) } }
+
+  /// - Parameter bytes: plain, of a chunk that leaves, or is waited for.
+  func sends(chunk bytes: Int) { state.withLock { $0.retreat.sends(bytes) } }
+
+  /// - Returns: whether larger chunks may be tried now.
+  @discardableResult
+  func gotThrough(_ bytes: Int) -> Bool {
+    state.withLock { state in
+      let before = state.retreat.limit
+      state.retreat.gotThrough(bytes)
+      return state.retreat.limit != before
+    }
+  }
+
   var acknowledged: Ordinal { state.withLock { $0.acknowledged } }
 
   func acknowledged(through ordinal: Ordinal) {
@@ -43,9 +63,9 @@ public final class SessionCourse: Sendable {
   /// The receiver no longer knows it: another takes its place.
   func startAnew(as id: SessionID) {
     state.withLock { state in
-      let progress = state.progress
+      let (progress, retreat) = (state.progress, state.retreat)
       state = State(id: id)
-      state.progress = progress
+      (state.progress, state.retreat) = (progress, retreat)
     }
   }
 }

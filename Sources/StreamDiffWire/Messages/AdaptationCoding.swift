@@ -74,6 +74,7 @@ extension AdaptationReport {
     policy = try ProtoCoding.string(message.policy, "policy", limit: Self.textLimit)
     congestion = try ProtoCoding.string(message.congestion, "congestion", limit: Self.textLimit)
     reason = try ProtoCoding.string(message.reason, "reason", limit: Self.textLimit)
+    unmet = try ProtoCoding.string(message.unmet, "unmet", limit: Self.textLimit)
   }
 
   func fill(_ message: inout Streamdiff__V1__AdaptationReport, _ arena: inout MessageArena) {
@@ -89,6 +90,7 @@ extension AdaptationReport {
     message.policy = arena.string(policy)
     message.congestion = arena.string(congestion)
     message.reason = arena.string(reason)
+    message.unmet = arena.string(unmet)
   }
 }
 

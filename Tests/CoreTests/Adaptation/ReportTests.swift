@@ -50,10 +50,12 @@ import Testing
       observation.link = link
       _ = controller.receive(observation)
     }
-    let report = AdaptationReport(of: controller, notes: ["at rate-max", "bbr is not to be had"])
+    let report = AdaptationReport(
+      of: controller, notes: ["at rate-max", "bbr is not to be had"], unmet: ["level 12 in place of 19"])
     #expect(report.wireRate == 5_000_000)
     #expect(14_999_999...15_000_001 ~= report.plainRate)
     #expect(report.rtt == .milliseconds(20) && report.policy == "model")
-    #expect(report.reason.hasSuffix("; at rate-max; bbr is not to be had"))
+    #expect(report.reason.hasSuffix("; at rate-max; bbr is not to be had; level 12 in place of 19"))
+    #expect(report.unmet == "level 12 in place of 19")
   }
 }

@@ -123,6 +123,34 @@ import Testing
     #expect(messages.contains { if case .ack = $0 { true } else { false } })
   }
 
+  /// A sink that takes 20 ms for each run and lets its caller wait for that.
+  private final class Slow: SyncSink {
+    static let time = Duration.milliseconds(20)
+    let real = MapSink()
+    let longest = Mutex(0)
+    func content() async throws -> any SyncContent { try await real.content() }
+    func seal() async throws -> any SyncContent { try await real.seal() }
+    func apply(
+      _ run: OperationRun, done: @escaping @Sendable (Result<AppliedRun, any Error>) -> Void
+    ) async throws {
+      longest.withLock { $0 = max($0, run.operations.bytes.count) }
+      try await Task.sleep(for: Self.time)
+      try await real.apply(run, done: done)
+    }
+  }
+
+  @Test("a receiver that is held up tells how much it takes: what it decodes, and what it applies")
+  func pace() async throws {
+    let sink = Slow()
+    let hints = Self.hints(try await Self.pull(4000, SessionTuning(), into: sink))
+    let rates = hints.map(\.applyBytesPerSecond).filter { $0 > 0 }
+    #expect(sink.real.entries.count == 4000 && !rates.isEmpty)
+    // No run can be applied faster than it is let; chunks of it may come in two.
+    let most = 2 * Double(sink.longest.withLock { $0 }) / Slow.time.seconds
+    #expect(rates.allSatisfy { Double($0) <= most }, "\(rates) over \(most)")
+    #expect(hints.allSatisfy { $0.decodeBytesPerSecond == 0 || $0.decodeBytesPerSecond > 100_000 })
+  }
+
   @Test("a receiver that wants nothing and gets nothing says nothing")
   func silent() async throws {
     #expect(Self.hints(try await Self.pull(0, SessionTuning(), into: MapSink())).isEmpty)

@@ -42,6 +42,7 @@ enum Samples {
     (session.peer, session.keyspace, session.isSending) = ("127.0.0.1:5", "default", true)
     (session.bytesSent, session.bytesReceived, session.inFlight, session.number) = (1, 2, 4, 5)
     session.report = report
+    session.report?.unmet = ""  // part of the reason
     status.sessions = [session, .init()]
     status.counters = [.init("requests", .max)]
     return status
@@ -83,6 +84,7 @@ enum Samples {
     (report.rtt, report.minRTT, report.loss) = (.milliseconds(20), .microseconds(19_999), 0.25)
     (report.wireRate, report.plainRate, report.policy) = (8, 9, "model")
     (report.congestion, report.reason) = ("bbr", "größer ist besser")
+    report.unmet = "level 12 in place of 19"
     return report
   }
 

@@ -1744,7 +1744,7 @@ const ProtobufCMessageDescriptor streamdiff__v1__adaptation_hint__descriptor =
   (ProtobufCMessageInit) streamdiff__v1__adaptation_hint__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor streamdiff__v1__adaptation_report__field_descriptors[12] =
+static const ProtobufCFieldDescriptor streamdiff__v1__adaptation_report__field_descriptors[13] =
 {
   {
     "chunk",
@@ -1890,6 +1890,18 @@ static const ProtobufCFieldDescriptor streamdiff__v1__adaptation_report__field_d
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "unmet",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Streamdiff__V1__AdaptationReport, unmet),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned streamdiff__v1__adaptation_report__field_indices_by_name[] = {
   0,   /* field[0] = chunk */
@@ -1903,12 +1915,13 @@ static const unsigned streamdiff__v1__adaptation_report__field_indices_by_name[]
   9,   /* field[9] = policy */
   11,   /* field[11] = reason */
   4,   /* field[4] = rtt_us */
+  12,   /* field[12] = unmet */
   7,   /* field[7] = wire_rate */
 };
 static const ProtobufCIntRange streamdiff__v1__adaptation_report__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 12 }
+  { 0, 13 }
 };
 const ProtobufCMessageDescriptor streamdiff__v1__adaptation_report__descriptor =
 {
@@ -1918,7 +1931,7 @@ const ProtobufCMessageDescriptor streamdiff__v1__adaptation_report__descriptor =
   "Streamdiff__V1__AdaptationReport",
   "streamdiff.v1",
   sizeof(Streamdiff__V1__AdaptationReport),
-  12,
+  13,
   streamdiff__v1__adaptation_report__field_descriptors,
   streamdiff__v1__adaptation_report__field_indices_by_name,
   1,  streamdiff__v1__adaptation_report__number_ranges,

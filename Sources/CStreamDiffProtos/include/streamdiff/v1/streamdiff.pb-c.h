@@ -405,11 +405,11 @@ struct  Streamdiff__V1__AdaptationHint
 {
   ProtobufCMessage base;
   /*
-   * plain bytes
+   * plain bytes, over the time that decoding takes
    */
   uint64_t decode_bytes_per_second;
   /*
-   * plain bytes
+   * the same, over the time for which applying holds it up
    */
   uint64_t apply_bytes_per_second;
   /*
@@ -453,9 +453,12 @@ struct  Streamdiff__V1__AdaptationReport
    */
   uint64_t in_flight;
   /*
-   * as the sender's kernel says; 0 while unknown
+   * to the receiver and back, by the sender's kernel, and by PINGs where these tell of
    */
   uint64_t rtt_us;
+  /*
+   * a longer way, as through a proxy; 0 while unknown
+   */
   uint64_t min_rtt_us;
   /*
    * bytes sent again, of a million sent lately
@@ -478,10 +481,14 @@ struct  Streamdiff__V1__AdaptationReport
    * of the last change
    */
   char *reason;
+  /*
+   * what the receiver's hint asks for and does not get, in words
+   */
+  char *unmet;
 };
 #define STREAMDIFF__V1__ADAPTATION_REPORT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&streamdiff__v1__adaptation_report__descriptor) \
-    , 0, STREAMDIFF__V1__CODEC__NONE, 0, 0, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+    , 0, STREAMDIFF__V1__CODEC__NONE, 0, 0, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
 /* Streamdiff__V1__StreamDiffRequest methods */
