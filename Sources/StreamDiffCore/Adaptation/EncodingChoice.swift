@@ -12,7 +12,7 @@ struct EncodingChoice: Sendable {
   static let tolerance = 0.99
   /// What gets as much through, with so much room, and is so many times as fast is taken too.
   static let cheaper = 2.0
-  static let room = 1.2
+  static let room = 1.6
   /// Encoding that takes less of the time is not worth saving.
   static let work = 0.2
   /// Waiting for others for more of the time: they are the limit.
@@ -20,8 +20,6 @@ struct EncodingChoice: Sendable {
   /// Between two changes, and two round trips at least.
   static let dwell = Duration.milliseconds(300)
   static let least = Duration.milliseconds(100)
-  /// Of the goodput before a change: less takes it back.
-  static let disappointing = 0.93
   private(set) var profile = CodecProfile()
   private(set) var current: ChunkEncoding
   private(set) var reason = "start"
@@ -39,19 +37,7 @@ struct EncodingChoice: Sendable {
   /// receiver: reading the source, and all that shares the processor.
   private var others = Lately(memory: 1)
   private var encoded = Lately(memory: 1)
-  private var trial: Trial?
-  private var banned: [ChunkEncoding: Ban] = [:]
-
-  private struct Ban: Sendable {
-    var until: Duration
-    var length: Duration
-  }
-
-  /// A change that has yet to prove itself.
-  private struct Trial: Sendable {
-    var from: ChunkEncoding
-    var goodput: Double
-  }
+  private var trials = EncodingTrials()
 
   init() { current = ChunkEncoding(codec: .zstd, level: 1) }
 
@@ -75,21 +61,24 @@ struct EncodingChoice: Sendable {
     let allowed = bounds.clamped(current)
     if allowed != current { return change(to: allowed, now, "the limits leave no other") }
     // A trial that fills the network has told what it was to tell.
-    let dwell = trial != nil && link.busyRate != nil ? Self.least : Self.dwell
+    let dwell = trials.isOpen && link.busyRate != nil ? Self.least : Self.dwell
     guard now - changed >= max(dwell, (link.minRTT ?? .zero) * 2), let rate = network.hoped else { return }
-    if let trial {
+    if trials.isOpen {
       guard link.isBusy || goodput.isKnown else { return }
-      guard conclude(trial, link.isBusy, now) else { return }
+      if let before = trials.conclude(current, goodput: goodput.value, isBusy: link.isBusy, now) {
+        let why = "\(Text.rate(goodput.value)) were less than \(Text.rate(before.goodput))"
+        return change(to: before.encoding, now, why)
+      }
     }
     let elsewhere = elsewhere(link.isBusy, bounds)
-    let candidates = Self.candidates(bounds).filter { banned[$0].map { $0.until <= now } ?? true }
+    let candidates = Self.candidates(bounds).filter { trials.allow($0, now) }
     let present = predict(current, rate, elsewhere)
     // Where the session waits for its source or its receiver, no encoding gets more through.
     let better =
       link.isBusy || waiting.value <= Self.idle ? better(than: present, candidates, rate, elsewhere) : nil
     let cheaper = link.isBusy ? nil : cheaper(candidates, elsewhere)
     if let better = better ?? cheaper {
-      trial = Trial(from: current, goodput: goodput.value)
+      trials.begin(from: current, goodput: goodput.value)
       return change(to: better, now, why(better, rate, elsewhere))
     }
     network.hopeForMore(over: length, link)
@@ -168,24 +157,6 @@ struct EncodingChoice: Sendable {
     (current, changed) = (encoding, now)
     unrest += 1
     (goodput, waiting, working) = (Lately(), Lately(), Lately())
-  }
-
-  /// After a while: was it right?
-  ///
-  /// Where the network is full its rate and the ratio have told; elsewhere a level can cost what no estimate shows,
-  /// as a processor that the receiver needs.
-  /// - Returns: whether it stays.
-  private mutating func conclude(_ trial: Trial, _ isBusy: Bool, _ now: Duration) -> Bool {
-    self.trial = nil
-    guard !isBusy, goodput.value < Self.disappointing * trial.goodput else {
-      banned[current] = nil
-      return true
-    }
-    let length = min(.seconds(120), banned[current].map { $0.length * 2 } ?? .seconds(5))
-    let why = "\(Text.rate(goodput.value)) were less than \(Text.rate(trial.goodput))"
-    banned[current] = Ban(until: now + length, length: length)
-    change(to: trial.from, now, why)
-    return false
   }
 }
 
