@@ -20,6 +20,8 @@ struct EncodingChoice: Sendable {
   /// Between two changes, and two round trips at least.
   static let dwell = Duration.milliseconds(300)
   static let least = Duration.milliseconds(100)
+  /// Before the processor's speed is known.
+  static let mostAtStart: Int32 = 6
   private(set) var profile = CodecProfile()
   private(set) var current: ChunkEncoding
   private(set) var reason = "start"
@@ -58,6 +60,7 @@ struct EncodingChoice: Sendable {
     encoded.add(Double(observation.plainBytes), over: length)
     network.update(link, now: now)
 
+    if encoded.value == 0, let guess = NetworkRate.guess(link) { return begin(guess, bounds) }
     let allowed = bounds.clamped(current)
     if allowed != current { return change(to: allowed, now, "the limits leave no other") }
     // A trial that fills the network has told what it was to tell.
@@ -82,6 +85,17 @@ struct EncodingChoice: Sendable {
       return change(to: better, now, why(better, rate, elsewhere))
     }
     network.hopeForMore(over: length, link)
+  }
+
+  /// Nothing is known but the distance. It tells how slowly TCP begins, and of what is not sent yet nothing is lost.
+  private mutating func begin(_ rate: Double, _ bounds: AdaptationBounds) {
+    let levels = max(bounds.levels.lowerBound, 1)...max(bounds.levels.lowerBound, Self.mostAtStart)
+    let candidates = Self.candidates(bounds).filter { $0.codec == .zstd && levels.contains($0.level) }
+    let best = candidates.map { predict($0, rate, .infinity) }.max() ?? 0
+    let first = fastest(candidates.filter { predict($0, rate, .infinity) >= best * Self.tolerance })
+    guard let first, first != current else { return }
+    current = first
+    reason = "\(first) to begin with: \(Text.rate(rate)) in slow start"
   }
 
   /// What promises clearly more.

@@ -11,6 +11,9 @@ struct NetworkRate: Sendable {
   /// A rate that differs by so much is another.
   static let other = 1.25
 
+  /// Bytes in flight that TCP's slow start comes to in five round trips, from ten segments.
+  static let slowStart = 450_000.0
+
   private var measured: (rate: Double, time: Duration)?
   /// The rate that was measured last, forgotten to find out whether it is still true.
   private var doubted: Double?
@@ -23,6 +26,12 @@ struct NetworkRate: Sendable {
 
   /// What can be relied on.
   var sure: Double { measured?.rate ?? Self.surely * delivered }
+
+  /// Before anything was sent: what the network takes at the beginning, whatever it takes later.
+  static func guess(_ link: LinkEstimate) -> Double? {
+    guard let rtt = link.minRTT, rtt > .zero else { return nil }
+    return slowStart / rtt.seconds
+  }
 
   mutating func update(_ link: LinkEstimate, now: Duration) {
     delivered = link.deliveredRate

@@ -6,8 +6,9 @@ import Synchronization
 final class SenderAdaptation: Sendable {
   /// Between two looks at a connection. (A look costs some microseconds.)
   static let interval = Duration.milliseconds(50)
-  /// The same while nothing is sent.
+  /// The same where nothing was sent at the last looks: a session that begins, or waits for an answer, has no rest yet.
   static let idleInterval = Duration.milliseconds(500)
+  static let looksUntilIdle = 60
 
   private struct State {
     var controller: TransferController
@@ -132,15 +133,16 @@ final class SenderAdaptation: Sendable {
   func run(
     _ link: ConnectionLink?, decided: @Sendable (AdaptationReport?) -> Void
   ) async throws {
-    var wasIdle = false
-    // Before anything stands before it.
-    _ = await link?.look(measuring: true)
+    // At once too, before anything stands before a PING: how far the peer is tells how to begin.
+    var (idleLooks, pause) = (0, Duration.zero)
     while true {
-      try await Task.sleep(for: wasIdle ? Self.idleInterval : Self.interval)
+      try await Task.sleep(for: pause)
       let isSending = state.withLock { $0.tally.chunks > 0 }
-      let seen = await link?.look(measuring: isSending)
+      let seen = await link?.look(measuring: isSending || pause == .zero)
       // Waiting for credit or room is not idle.
-      wasIdle = state.withLock { $0.tally.chunks == 0 && $0.waiting?.kind == .source }
+      let isIdle = state.withLock { $0.tally.chunks == 0 && $0.waiting?.kind == .source }
+      idleLooks = isIdle ? idleLooks + 1 : 0
+      pause = idleLooks > Self.looksUntilIdle ? Self.idleInterval : Self.interval
       let (decision, message) = look(seen)
       if let congestion = decision.congestion, let link { await use(congestion, on: link) }
       decided(message)
