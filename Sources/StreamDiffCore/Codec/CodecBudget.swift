@@ -11,8 +11,8 @@ public struct CodecBudget: Hashable, Sendable {
     public init(bytes: Int = 0, contexts: Int = 0) { (self.bytes, self.contexts) = (bytes, contexts) }
   }
 
-  /// 64 MiB for as many sessions as a server has, of one context each. All at level 1 take 61 of them; 13 may have
-  /// level 12 beside 51 at the least.
+  /// 64 MiB for as many sessions as a server has, of one context each. All at level 1 take 61 of them; 10 may have
+  /// level 12 beside 54 at the least.
   public static let node = CodecBudget(bytes: 64 << 20, contexts: 64)
 
   /// Plain bytes of a frame after which it may end for a higher level that now has room: indexing a prefix costs

@@ -68,7 +68,9 @@ import Testing
 
   @Test("without room for its level a compressor takes a lower one, says so, and stays with it")
   func reduced() throws {
-    let pool = CodecPool(CodecBudget(bytes: 3 << 20, contexts: 1))
+    // Beside one at level 6 there is room for level 1, and for no other.
+    let bytes = FrameParameters(level: 6).contextBytes + FrameParameters(level: 1).contextBytes
+    let pool = CodecPool(CodecBudget(bytes: bytes, contexts: 1))
     var first = ChunkCompressor(pool: pool)
     var second = ChunkCompressor(pool: pool)
     var reader = ChunkDecompressor()
@@ -76,7 +78,7 @@ import Testing
     for number in 0..<4 {
       var (payload, output): ([UInt8], [UInt8]) = ([], [])
       let frame = try second.compress(
-        Self.text.span.extracting(..<65536).bytes, as: Self.zstd(12), into: &payload)
+        Self.text.span.extracting(..<65536).bytes, as: Self.zstd(6), into: &payload)
       #expect(second.encoding == Self.zstd(1) && frame.isNewFrame == (number == 0))
       try reader.decompress(
         payload.span.bytes, codec: .zstd, isNewFrame: frame.isNewFrame, prefixLength: frame.prefixLength,
@@ -86,8 +88,8 @@ import Testing
     // The first ends: after a while there is room.
     try Self.send(&first, .plain)
     var sent = 4 * 65536
-    while sent <= CodecBudget.patience, try !Self.send(&second, Self.zstd(12)).isNewFrame { sent += 65536 }
-    #expect(sent == CodecBudget.patience && second.encoding == Self.zstd(12))
+    while sent <= CodecBudget.patience, try !Self.send(&second, Self.zstd(6)).isNewFrame { sent += 65536 }
+    #expect(sent == CodecBudget.patience && second.encoding == Self.zstd(6))
   }
 
   @Test(
