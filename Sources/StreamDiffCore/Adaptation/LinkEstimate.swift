@@ -71,10 +71,11 @@ public struct LinkEstimate: Sendable {
     return bytes / time.seconds
   }
 
-  /// Those of the last four round trips, and 300 ms at least: rates follow a link sooner than loss can be told.
+  /// Over what rates are told: four round trips, and 300 ms at least. They follow a link sooner than loss can be told.
+  var rateWindow: Duration { max(.milliseconds(300), (minRTT ?? .zero) * 4) }
+
   private var recent: some Sequence<Interval> {
-    let length = max(.milliseconds(300), (minRTT ?? .zero) * 4)
-    let end = intervals.last?.end ?? .zero
+    let (length, end) = (rateWindow, intervals.last?.end ?? .zero)
     return intervals.lazy.reversed().prefix { end - $0.end < length }
   }
 
@@ -123,12 +124,11 @@ public struct LinkEstimate: Sendable {
       intervals.append(
         Interval(
           end: now, length: now - (lastTime ?? now),
-          acknowledged: Self.payload(acknowledgedIn: observation, share),
+          acknowledged: Self.payload(
+            acknowledgedIn: observation, min(share, Self.share(observation) ?? share)),
           sent: Double(observation.payloadBytes), retransmitted: 0, isBusy: isBusy))
     }
-    if observation.plainBytes > 0 {
-      share = Double(observation.payloadBytes) / Double(observation.plainBytes)
-    }
+    if let now = Self.share(observation) { share = now }
     lastTime = now
     while let first = intervals.first, now - first.end > self.window { intervals.removeFirst() }
   }
@@ -147,7 +147,12 @@ public struct LinkEstimate: Sendable {
     distance.add(rtt, now: now)
   }
 
-  /// Acknowledgements count plain bytes.
+  /// Payload of plain bytes in this interval; `nil` where there were none.
+  private static func share(_ observation: Observation) -> Double? {
+    observation.plainBytes > 0 ? Double(observation.payloadBytes) / Double(observation.plainBytes) : nil
+  }
+
+  /// Acknowledgements count plain bytes. After a change of encoding they may be of either: the smaller is sure.
   private static func payload(acknowledgedIn observation: Observation, _ share: Double) -> Double {
     Double(max(0, observation.acknowledgedBytes)) * share
   }

@@ -32,6 +32,8 @@ struct VirtualTransfer {
   }
 
   static let step = 0.05
+  /// Seconds: how often bbr sends next to nothing, how long, and what share it does send.
+  private static let (pauseInterval, pause, pauseShare) = (10.0, 0.2, 0.05)
 
   var controller: TransferController
   var random: SplitMix
@@ -174,6 +176,10 @@ struct VirtualTransfer {
     var others = [Double](repeating: 0, count: fixed.count)
     let start = time
     while time - start < seconds {
+      var now = now
+      if time.truncatingRemainder(dividingBy: Self.pauseInterval) > Self.pauseInterval - Self.pause {
+        now.rate *= Self.pauseShare
+      }
       shrinking.advance(Self.step, &random)
       working.advance(Self.step, &random)
       let plain = advance(now)
