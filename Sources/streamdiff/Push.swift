@@ -50,6 +50,9 @@ struct Push: AsyncParsableCommand {
     guard !(noDelete && deleteAnyway) else {
       throw ValidationError("--no-delete and --delete-anyway contradict each other")
     }
+    if let trace, FilePlace.isWithin(trace, source) {
+      throw ValidationError("--trace \(trace) lies in what is pushed, \(source): choose another place")
+    }
     do { _ = try Exclusions(exclude) } catch { throw ValidationError("--exclude: \(error)") }
   }
 

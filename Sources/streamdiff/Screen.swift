@@ -6,22 +6,25 @@ import StreamDiffService
 enum Screen {
   static var isTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
 
-  /// On a terminal lines end where it ends.
-  static func cut(_ lines: [String]) -> [String] {
-    guard isTerminal else { return lines }
-    let width = size.columns
-    return lines.map { String($0.prefix(width)) }
-  }
-
   static func draw(_ lines: [String]) {
     guard isTerminal else { return Output.print(lines.joined(separator: "\n") + "\n") }
-    let rows = size.rows - 1
-    var shown = cut(lines)
+    let (columns, rows) = (size.columns, size.rows - 1)
+    var shown = lines.flatMap { wrapped($0, to: columns) }
     if shown.count > rows {
       shown = shown.prefix(max(1, rows - 1)) + ["… and \(shown.count - max(1, rows - 1)) more"]
     }
     // Home, each line with what is left of it cleared, and what is beneath cleared.
     Output.write(Array(("\u{1b}[H" + shown.map { "\($0)\u{1b}[K\n" }.joined() + "\u{1b}[J").utf8))
+  }
+
+  /// Rows of at most so many characters: what comes last, a reason, is not to be lost.
+  static func wrapped(_ line: String, to columns: Int) -> [String] {
+    var (rows, rest) = ([String](), line[...])
+    repeat {
+      rows.append(String(rest.prefix(columns)))
+      rest = rest.dropFirst(columns)
+    } while !rest.isEmpty
+    return rows
   }
 
   private static var size: (columns: Int, rows: Int) {

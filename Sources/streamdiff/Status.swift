@@ -33,7 +33,7 @@ struct Status: AsyncParsableCommand {
       guard watch else {
         let lines = try await lines(of: client)
         await client.close()
-        return Output.print(server.json ? lines.joined() : Screen.cut(lines).joined(separator: "\n"))
+        return Output.print(server.json ? lines.joined() : lines.joined(separator: "\n"))
       }
       var next = ContinuousClock.now
       while true {

@@ -93,7 +93,7 @@ struct TunableOptions: ParsableArguments {
   @Option(
     name: .long, parsing: .unconditional,
     help: ArgumentHelp(
-      "The kernel's congestion control. `auto`: the system's, and bbr where loss or delay does not come from a full network. (default: auto)",
+      "The kernel's congestion control. `auto`: the system's, and with `model` bbr where loss comes without queueing or the queue is long. (default: auto)",
       valueName: "auto|bbr|cubic"))
   var congestion: String?
 

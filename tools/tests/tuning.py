@@ -246,9 +246,25 @@ def hinted(server, work):
     require(rates and all(100_000 < rate < 1e11 for rate in rates), f"decode rates of a push's hints: {rates}")
 
 
+def traced_source(work):
+    """A trace that would overwrite what is pushed, by whatever name, is refused, and nothing is lost."""
+    (work / "kept/deep").mkdir(parents=True)
+    entries = work / "kept/entries.ndjson"
+    entries.write_text('{"key":"a","value":"b"}\n')
+    (work / "link").symlink_to(work / "kept", target_is_directory=True)
+    for source, trace in (
+        (entries, entries), (entries, work / "link/entries.ndjson"), (work / "kept", work / "link/deep/new"),
+    ):  # fmt: skip
+        said = run("push", source, "--trace", trace, codes=(64,)).stderr
+        require("lies in what is pushed" in said, f"push {source} --trace {trace}: {said}")
+    require(entries.read_text() == '{"key":"a","value":"b"}\n', "a refused push changed its source")
+    require(not any((work / "kept/deep").iterdir()), "a refused push left a trace")
+
+
 def law():
     with scratch() as work:
         work = pathlib.Path(work)
+        traced_source(work)
         (work / "tree").mkdir()
         count = wrong_flags(work / "tree")
         server = Server(work / "data", "--trace", str(work / "traces"), "--level-max", "19")

@@ -6,4 +6,7 @@
 public protocol AdaptationPolicy: Sendable {
   mutating func decide(after observation: Observation, link: LinkEstimate, bounds: AdaptationBounds)
     -> Decision
+
+  /// Other settings of the same policy hold from now on. What was learned stays.
+  mutating func change(to settings: AdaptationSettings)
 }

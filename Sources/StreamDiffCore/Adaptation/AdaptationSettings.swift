@@ -17,7 +17,7 @@ public struct AdaptationSettings: Hashable, Sendable {
   }
 
   public enum CongestionChoice: String, Hashable, Sendable, CaseIterable {
-    /// The system's, and bbr where loss comes without queueing.
+    /// The system's, and with `model` bbr where loss comes without queueing or the queue is long.
     case auto
     case bbr
     case cubic

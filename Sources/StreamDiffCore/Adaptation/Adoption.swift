@@ -20,7 +20,7 @@ extension AdaptationSettings {
     result.settings.inflightMax = min(inflightMax, asked.inflightMax)
     let caps = [rateMax, asked.rateMax].compactMap(\.self)
     result.settings.rateMax = caps.min { $0.bytesPerSecond < $1.bytesPerSecond }
-    result.fix()
+    result.fix(asked: Set(wishes.map(\.name)))
     return result
   }
 
@@ -50,16 +50,16 @@ extension Adoption {
     }
   }
 
-  /// Brings what `fixed` says within the ranges.
-  fileprivate mutating func fix() {
+  /// Brings what `fixed` says within the ranges. It is told of what was asked for by name.
+  fileprivate mutating func fix(asked names: Set<String>) {
     guard settings.policy == .fixed else { return }
     let chunk = min(settings.chunkMax, max(settings.chunkMin, settings.chunk))
-    if chunk != settings.chunk {
+    if chunk != settings.chunk, names.contains("chunk") {
       let (asked, given) = (ByteSize(UInt64(settings.chunk)), ByteSize(UInt64(chunk)))
       unmet.append("chunk \(given) in place of \(asked)")
     }
     let level = min(settings.levelMax, max(settings.levelMin, settings.level))
-    if level != settings.level, settings.codec != .none {
+    if level != settings.level, settings.codec != .none, names.contains("level") {
       unmet.append("level \(level) in place of \(settings.level)")
     }
     (settings.chunk, settings.level) = (chunk, level)

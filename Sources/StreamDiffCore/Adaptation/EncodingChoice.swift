@@ -41,7 +41,14 @@ struct EncodingChoice: Sendable {
   private var encoded = Lately(memory: 1)
   private var trials = EncodingTrials()
 
-  init() { current = ChunkEncoding(codec: .zstd, level: 1) }
+  /// Whether anything was encoded in this session.
+  private var hasBegun: Bool
+
+  /// - Parameter start: when it takes over, since the session began.
+  init(since start: Duration) {
+    current = ChunkEncoding(codec: .zstd, level: 1)
+    (last, changed, hasBegun) = (start, start, start > .zero)
+  }
 
   mutating func update(_ observation: Observation, _ link: LinkEstimate, _ bounds: AdaptationBounds) {
     let now = observation.time
@@ -60,7 +67,8 @@ struct EncodingChoice: Sendable {
     encoded.add(Double(observation.plainBytes), over: length)
     network.update(link, now: now)
 
-    if encoded.value == 0, let guess = NetworkRate.guess(link) { return begin(guess, bounds) }
+    if observation.plainBytes > 0 { hasBegun = true }
+    if !hasBegun, let guess = NetworkRate.guess(link) { return begin(guess, bounds) }
     let allowed = bounds.clamped(current)
     if allowed != current { return change(to: allowed, now, "the limits leave no other") }
     // A trial that fills the network has told what it was to tell.

@@ -1,6 +1,8 @@
 /// What the settings say, whatever the link does.
 struct FixedPolicy: AdaptationPolicy {
-  let settings: AdaptationSettings
+  private(set) var settings: AdaptationSettings
+
+  mutating func change(to settings: AdaptationSettings) { self.settings = settings }
 
   mutating func decide(after _: Observation, link _: LinkEstimate, bounds _: AdaptationBounds) -> Decision {
     Decision(

@@ -22,6 +22,9 @@ struct FlightChoice: Sendable {
   private var sent = 0.0
   private var since = Duration.zero
 
+  /// - Parameter start: when it takes over, since the session began.
+  init(since start: Duration) { (last, since) = (start, start) }
+
   mutating func update(_ observation: Observation, _ link: LinkEstimate, chunk: Int) -> Int {
     let now = observation.time
     let length = now - last

@@ -6,6 +6,8 @@ public struct LinkEstimate: Sendable {
   static let distanceWindow = Duration.seconds(10)
   /// More than a satellite's hop and all of the earth: what says that the way is longer is a queue, or lies.
   static let mostBeyond = Duration.seconds(2)
+  /// Whatever a peer makes of a round trip.
+  static let longestWindow = Duration.seconds(30)
 
   private struct Interval {
     var end: Duration
@@ -23,6 +25,8 @@ public struct LinkEstimate: Sendable {
   private var lastTime: Duration?
   /// Payload of plain bytes, lately.
   private var share = 1.0
+  /// Plain bytes that can still be acknowledged: a peer that says more is not believed.
+  private var unacknowledged = 0.0
   /// The kernel's round trip, or where it tells none the peer's answers; the least of it.
   private var near: Duration?
   private var distance = WindowedExtremum<Duration>.minimum(over: Self.distanceWindow)
@@ -102,7 +106,7 @@ public struct LinkEstimate: Sendable {
   /// - Parameter isBusy: whether the sender had something to send throughout.
   public mutating func receive(_ observation: Observation, isBusy: Bool, window: Duration) {
     let now = observation.time
-    self.window = max(window, (minRTT ?? .zero) * 4)
+    self.window = max(window, min(Self.longestWindow, (minRTT ?? .zero) * 4))
     if let link = observation.link {
       congestion = link.congestion
       if link.rtt > .zero { note(rtt: link.rtt, now: now) }
@@ -124,8 +128,7 @@ public struct LinkEstimate: Sendable {
       intervals.append(
         Interval(
           end: now, length: now - (lastTime ?? now),
-          acknowledged: Self.payload(
-            acknowledgedIn: observation, min(share, Self.share(observation) ?? share)),
+          acknowledged: payload(acknowledgedIn: observation),
           sent: Double(observation.payloadBytes), retransmitted: 0, isBusy: isBusy))
     }
     if let now = Self.share(observation) { share = now }
@@ -153,8 +156,11 @@ public struct LinkEstimate: Sendable {
   }
 
   /// Acknowledgements count plain bytes. After a change of encoding they may be of either: the smaller is sure.
-  private static func payload(acknowledgedIn observation: Observation, _ share: Double) -> Double {
-    Double(max(0, observation.acknowledgedBytes)) * share
+  private mutating func payload(acknowledgedIn observation: Observation) -> Double {
+    unacknowledged += Double(observation.plainBytes)
+    let bytes = min(unacknowledged, Double(max(0, observation.acknowledgedBytes)))
+    unacknowledged -= bytes
+    return bytes * min(share, Self.share(observation) ?? share)
   }
 
   /// Totals that fall come from a connection that is not the same: they count as nothing.

@@ -5,11 +5,20 @@
 /// The parts are choices of their own: the encoding (`EncodingChoice`), the chunk (`ChunkChoice`), bytes in flight
 /// (`FlightChoice`), and which levels to sample (`ProbeSchedule`).
 struct ModelPolicy: AdaptationPolicy {
-  private var encoding = EncodingChoice()
+  private var encoding: EncodingChoice
   private var chunk = ChunkChoice()
-  private var flight = FlightChoice()
+  private var flight: FlightChoice
 
   private var probes = ProbeSchedule()
+
+  /// - Parameter start: when it takes over, since the session began.
+  init(since start: Duration) {
+    encoding = EncodingChoice(since: start)
+    flight = FlightChoice(since: start)
+  }
+
+  /// All that it takes from the settings comes as bounds.
+  mutating func change(to _: AdaptationSettings) {}
 
   mutating func decide(
     after observation: Observation, link: LinkEstimate, bounds: AdaptationBounds

@@ -8,7 +8,7 @@ struct ThresholdPolicy: AdaptationPolicy {
   /// Between two steps, and a round trip at least: a step has to show before the next.
   static let interval = Duration.milliseconds(200)
 
-  let settings: AdaptationSettings
+  private(set) var settings: AdaptationSettings
   private var chunk: Double
   private var step = 1
   private var stepped: Duration?
@@ -18,6 +18,8 @@ struct ThresholdPolicy: AdaptationPolicy {
     self.settings = settings
     chunk = Double(settings.chunkMax)
   }
+
+  mutating func change(to settings: AdaptationSettings) { self.settings = settings }
 
   mutating func decide(
     after observation: Observation, link: LinkEstimate, bounds: AdaptationBounds

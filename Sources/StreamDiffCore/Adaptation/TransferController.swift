@@ -17,7 +17,7 @@ public struct TransferController: Sendable {
   public init(_ settings: AdaptationSettings = AdaptationSettings()) {
     self.settings = settings
     link = LinkEstimate(window: settings.window)
-    policy = Self.policy(settings)
+    policy = Self.policy(settings, since: .zero)
     congestion = CongestionRule(settings)
     let bounds = AdaptationBounds(settings)
     decision = Decision(
@@ -28,20 +28,30 @@ public struct TransferController: Sendable {
     if settings.policy == .fixed { decision = decide(after: Observation()) }
   }
 
-  private static func policy(_ settings: AdaptationSettings) -> any AdaptationPolicy {
+  private static func policy(
+    _ settings: AdaptationSettings, since start: Duration
+  ) -> any AdaptationPolicy {
     switch settings.policy {
     case .fixed: FixedPolicy(settings: settings)
     case .threshold: ThresholdPolicy(settings)
-    case .model: ModelPolicy()
+    case .model: ModelPolicy(since: start)
     }
   }
 
-  /// Its limits hold at once, the rest from the next decision on. What is known of the link stays.
+  /// Its limits hold at once, the rest from the next decision on. What is known of the link stays,
+  /// and of a policy that stays what it has learned.
   public mutating func change(to settings: AdaptationSettings) {
     guard settings != self.settings else { return }
+    let before = self.settings
     self.settings = settings
-    policy = Self.policy(settings)
-    congestion = CongestionRule(settings)
+    if settings.policy == before.policy {
+      policy.change(to: settings)
+    } else {
+      policy = Self.policy(settings, since: lastTime)
+    }
+    if (settings.policy, settings.congestion) != (before.policy, before.congestion) {
+      congestion = CongestionRule(settings)
+    }
     decision = kept(decision)
   }
 

@@ -14,8 +14,8 @@ final class SenderAdaptation: Sendable {
     var controller: TransferController
     /// Of the interval that is not over.
     var tally = Observation()
-    /// Why the kernel did not take the congestion control it was told to use: told once.
-    var refusal: String?
+    /// What the kernel did not take, and why: told once for each wish.
+    var refusal: (control: CongestionControl, reason: String)?
     var reports = ReportSchedule()
     var hint = AdaptationHint()
     /// What of it this side does not do.
@@ -121,6 +121,7 @@ final class SenderAdaptation: Sendable {
     let wanted = adoption.settings.limited(toChunks: course.chunkLimit)
     state.unmet = adoption.unmet
     guard wanted != state.controller.settings else { return }
+    if wanted.congestion != state.controller.settings.congestion { state.refusal = nil }
     state.controller.change(to: wanted)
     place.change(rateMax: wanted.rateMax)
     trace?.write(wanted, at: now)
@@ -177,13 +178,17 @@ final class SenderAdaptation: Sendable {
       "connections ended before chunks over \(ByteSize(UInt64($0))) got through"
     }
     let report = AdaptationReport(
-      of: state.controller, notes: [held, state.refusal, limit].compactMap(\.self), unmet: state.unmet)
+      of: state.controller, notes: [held, state.refusal?.reason, limit].compactMap(\.self), unmet: state.unmet
+    )
     meter.update(report: report)
     return state.reports.takes(report, after: observation) ? report : nil
   }
 
   private func use(_ congestion: CongestionControl, on link: ConnectionLink) async {
-    guard state.withLock({ $0.refusal }) == nil, let reason = await link.use(congestion) else { return }
-    state.withLock { $0.refusal = "\(congestion.rawValue) is not to be had: \(reason)" }
+    guard state.withLock({ $0.refusal?.control }) != congestion else { return }
+    let reason = await link.use(congestion)
+    state.withLock { state in
+      state.refusal = reason.map { (congestion, "\(congestion.rawValue) is not to be had: \($0)") }
+    }
   }
 }

@@ -136,7 +136,11 @@ struct SweepTests {
     for seed in 0..<60 * Self.scale {
       var random = SplitMix(seed: seed)
       let now = Self.conditions(&random)
+      let kind = seed % 4
       var honest = VirtualTransfer(seed: seed)
+      // Where the kernel tells of the connection, acknowledged bytes decide nothing. (Without it and without any of them
+      // nothing is known at all.)
+      honest.hasKernel = kind != 2
       var lied = honest
       var hint = AdaptationHint()
       func number() -> UInt64 {
@@ -148,7 +152,6 @@ struct SweepTests {
       hint.chunkMinimum = UInt32(truncatingIfNeeded: number())
       hint.chunkMaximum = UInt32(truncatingIfNeeded: number())
       lied.controller.receive(hint)
-      let kind = seed % 4
       lied.lie = { observation in
         switch kind {
         case 0: observation.acknowledgementDelay = .zero
@@ -162,6 +165,24 @@ struct SweepTests {
       _ = lied.run(now, seconds: seconds, settle: 0)
       #expect(lied.delivered >= honest.delivered / 2, "seed \(seed), \(kind): \(hint) \(now)")
       for decision in lied.decisions { expectBounded(decision, lied.controller) }
+    }
+  }
+
+  @Test("tunables that a policy does not use take nothing from what it has learned")
+  func tuned() {
+    for seed in 0..<20 * Self.scale {
+      var random = SplitMix(seed: seed)
+      let now = Self.conditions(&random)
+      var left = VirtualTransfer(seed: seed)
+      var tuned = left
+      for second in 0..<12 {
+        var settings = tuned.controller.settings
+        settings.growth = second % 2 == 0 ? 1.6 : 1.5
+        tuned.controller.change(to: settings)
+        _ = left.run(now, seconds: 1, settle: 0)
+        _ = tuned.run(now, seconds: 1, settle: 0)
+      }
+      #expect(tuned.delivered == left.delivered, "seed \(seed)")
     }
   }
 

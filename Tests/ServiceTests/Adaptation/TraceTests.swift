@@ -30,10 +30,16 @@ import Testing
   func difference(seed: UInt64) throws {
     var maker = TraceMaker(seed: seed)
     var replay = TraceReplay()
-    for line in maker.lines(30).dropLast() { try replay.receive(line) }
-    guard case .decision(let observation, var decision) = maker.lines(30).last else { return }
-    decision.settings.bytes += 1
-    #expect(throws: TraceReplay.Difference.self) { try replay.receive(.decision(observation, decision)) }
+    let lines = maker.lines(30)
+    let index = try #require(lines.lastIndex { if case .decision = $0 { true } else { false } })
+    for line in lines[..<index] { try replay.receive(line) }
+    guard case .decision(let observation, let decision) = lines[index] else { return }
+    var other = decision
+    other.settings.bytes += 1
+    var again = replay
+    #expect(throws: TraceReplay.Difference.self) { try again.receive(.decision(observation, other)) }
+    // The right one is none.
+    try replay.receive(.decision(observation, decision))
   }
 
   @Test(
