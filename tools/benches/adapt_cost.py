@@ -8,7 +8,6 @@ took to encode. That is put beside all the time of the two processes.
 """
 
 import argparse
-import json
 import pathlib
 import re
 import statistics
@@ -17,7 +16,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from adaptation import Run, size_for, source
-from streamdiff_tools import main, require, scratch
+from streamdiff_tools import BINARY, main, require, scratch
 
 # Of the issue: less than one percent.
 WANTED = 0.01
@@ -28,10 +27,21 @@ OURS = re.compile(
     r"AdaptationBounds|AdaptationSettings|AdaptationReport|SessionTuning|ServerTuning|tcp_get_info|tcp_getsockopt")
 
 
+def running():
+    """Of client and server."""
+    def is_ours(path):
+        try:
+            return (path / "exe").samefile(BINARY)
+        except OSError:
+            return False
+
+    return [path.name for path in pathlib.Path("/proc").glob("[0-9]*") if is_ours(path)]
+
+
 def perf_shares(data):
     """- Returns: the controller's part of the samples of the program."""
     shown = subprocess.run(
-        ["perf", "report", "-i", data, "--comm", "streamdiff", "--no-demangle", "--stdio", "-g", "none",
+        ["perf", "report", "-i", data, "--no-demangle", "--stdio", "-g", "none",
          "--sort", "symbol", "--percentage", "relative", "--field-separator", "\t"],
         capture_output=True, text=True, check=True).stdout
     total, ours, named = 0.0, 0.0, []
@@ -39,11 +49,11 @@ def perf_shares(data):
         fields = line.strip().split("\t")
         if line.startswith("#") or len(fields) < 2:
             continue
-        share = float(fields[0].rstrip("%")) / 100
+        share = float(fields[0].strip().rstrip("%")) / 100
         total += share
         if OURS.search(fields[1]):
             ours += share
-            named.append((share, fields[1]))
+            named.append((share, fields[1].strip()))
     require(total > 0.5, f"perf saw nothing of the program: {shown[:500]}")
     return ours / total, sorted(named, reverse=True)
 
@@ -54,15 +64,14 @@ def once(kind, data, seconds):
 
         def sampled(*_):
             subprocess.run(
-                ["perf", "record", "-q", "-a", "-F", "1999", "-o", record, "--", "sleep", str(seconds - 1)],
+                ["perf", "record", "-q", "-p", ",".join(running()), "-F", "1999", "-o", record, "--", "sleep", str(seconds - 1)],
                 check=True, capture_output=True)
 
         run = Run(None, work, kind, data, [], seconds, during=sampled)
         share, named = perf_shares(record)
         time = run.last["time_ns"] / 1e9
         probes = sum(probe[3] for step in run.steps for probe in step.get("probes", [])) / 1e9
-        used = run.processor
-        return share, probes / used, named, len(run.steps) / time
+        return share, probes / run.processor, named, len(run.steps) / time
 
 
 def bench():
@@ -79,6 +88,7 @@ def bench():
           f"of the processor time of client and server (wanted < {WANTED:.0%}); {results[-1][3]:.0f} looks a second")
     for share, name in results[-1][2][:6]:
         print(f"  {share:.3%} {name}")
+    require(own + probes < WANTED, "more than wanted")
 
 
 if __name__ == "__main__":

@@ -32,9 +32,9 @@ protocol CodecContext: AnyObject, Sendable {
 
 // As above.
 @safe final class DecompressionContext: CodecContext, @unchecked Sendable {
-  /// 1 MiB, the widest window that a sender may use: ours use half of it.
+  /// 1 MiB, the widest window that a sender may use: ours do at levels from 4 on.
   private static let windowLog: Int32 = 20
-  /// For the windows that our senders use. A wider one takes 512 KiB more.
+  /// For the windows of lower levels, which fast links have. A wider one takes 512 KiB more, and is counted when it comes.
   static let usualBytes = ZSTD_estimateDStreamSize(1 << Int(FrameParameters(level: 1).windowLog))
 
   let pointer: OpaquePointer

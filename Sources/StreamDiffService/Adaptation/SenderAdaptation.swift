@@ -88,10 +88,9 @@ final class SenderAdaptation: Sendable {
     return try await body()
   }
 
-  func acknowledged(_ bytes: Int, delay: Duration?, inFlight: Int) {
+  func acknowledged(_ bytes: Int, delay: Duration?) {
     state.withLock { state in
       state.tally.acknowledgedBytes += bytes
-      state.tally.bytesInFlight = inFlight
       guard let delay else { return }
       state.tally.acknowledgementDelay = min(delay, state.tally.acknowledgementDelay ?? delay)
     }

@@ -196,8 +196,9 @@ final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable 
 
   /// Tells the sender the wishes, where they have changed. A hint takes the place of the one before.
   private func hint() {
-    let wishes = tuning.wishes.limited(toChunks: course.chunkLimit)
     wake { state in
+      // Under the lock: of two that come here at once the newer wishes are told last.
+      let wishes = tuning.wishes.limited(toChunks: course.chunkLimit)
       guard state.hint.settings != wishes else { return }
       state.hint.settings = wishes
       state.isHintDue = true

@@ -176,7 +176,7 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
         adaptation.receive(hint)
       case .ack(let ack):
         let (bytes, delay) = state.flight.acknowledged(through: ack.ordinal, now: adaptation.now)
-        adaptation.acknowledged(bytes, delay: delay, inFlight: state.flight.bytesInFlight)
+        adaptation.acknowledged(bytes, delay: delay)
         options.course.acknowledged(through: ack.ordinal)
         options.course.gotThrough(bytes)
         options.meter.update(bytesInFlight: state.flight.bytesInFlight)
