@@ -44,14 +44,17 @@ import Testing
       let push = Task { [options] in
         try await SyncClient(client, pool: Self.pool).push(source, options: options)
       }
-      while options.meter.report?.minRTT ?? .zero < Self.delay * 2 {
+      var learned: AdaptationReport?
+      while learned?.minRTT ?? .zero < Self.delay * 2 {
         try await Task.sleep(for: .milliseconds(5))
+        learned = options.meter.report
       }
       options.tuning.change(to: Self.settings(isHeld: false), wishes: [])
       _ = try await push.value
       let measured = pings.all.withLock { $0 }
       #expect(!measured.isEmpty && measured.allSatisfy { $0 >= Self.delay * 2 })
-      #expect(options.meter.report?.rtt ?? .zero >= Self.delay * 2)
+      // Of that moment: a later PING beside a busy processor may take the kernel's part for longer than it is.
+      #expect(learned?.rtt ?? .zero >= Self.delay * 2)
       await client.close()
       try await proxy.close()
     }
