@@ -33,6 +33,9 @@ public struct LinkEstimate: Sendable {
   /// By how much a PING takes longer than the kernel's: the kernel's ends at a proxy, and a PING behind it. What a PING
   /// waits for elsewhere is not always there, so that the least of some tells.
   private var further = WindowedExtremum<Duration>.minimum(over: Self.distanceWindow)
+  /// The least of what PINGs took. The kernel's round trip beside one may be longer than it mostly is, on a busy
+  /// machine, and what is beyond it seem less.
+  private var wholeWay = WindowedExtremum<Duration>.minimum(over: Self.distanceWindow)
   private var hasPings = false
 
   public private(set) var congestion: CongestionControl?
@@ -42,10 +45,13 @@ public struct LinkEstimate: Sendable {
   private var beyond: Duration { further.value ?? .zero }
 
   /// To the peer and back, the newest smoothed one; `nil` before the first.
-  public var rtt: Duration? { near.map { $0 + beyond } }
+  public var rtt: Duration? { near.map { max($0 + beyond, minRTT ?? .zero) } }
 
-  /// The least round-trip time of the last 10 s.
-  public var minRTT: Duration? { distance.value.map { $0 + beyond } }
+  /// The least round-trip time of the last 10 s. Where most of the way is beyond what the kernel sees, it is no shorter
+  /// than the least PING.
+  public var minRTT: Duration? {
+    distance.value.map { near in beyond > near ? max(near + beyond, wholeWay.value ?? .zero) : near + beyond }
+  }
 
   /// How much of the round-trip time is waiting in queues.
   public var queueing: Duration {
@@ -115,7 +121,9 @@ public struct LinkEstimate: Sendable {
       }
       last = (now, link)
       if link.rtt > .zero, let ping = pingTime(observation) {
-        further.add(min(Self.mostBeyond, max(.zero, ping - link.rtt)), now: now)
+        let beyond = min(Self.mostBeyond, max(.zero, ping - link.rtt))
+        further.add(beyond, now: now)
+        wholeWay.add(link.rtt + beyond, now: now)
       }
     } else {
       // An acknowledgement tells what applying takes, too.

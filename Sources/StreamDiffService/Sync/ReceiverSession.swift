@@ -228,8 +228,8 @@ final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable 
       do {
         try await transport.send(message)
       } catch  where message.isHint {
-        // A sender that is done takes none; why it ended is told where messages come in.
-        return
+        // A sender that is done takes none; why it ended is told where messages come in. What else is said after it
+        // fails for itself: nobody is left waiting for room here.
       }
     }
   }

@@ -3,7 +3,8 @@ import Synchronization
 import Testing
 
 @Suite("what is known of a link") struct LinkEstimateTests {
-  /// A sender at full speed: every 50 ms a look, every second a PING that comes back.
+  /// A sender at full speed: every 50 ms a look, every second a PING that comes back, beside which the kernel's round
+  /// trip may be a `busyKernel`'s.
   private struct Sender {
     var controller = TransferController()
     var time = Duration.zero
@@ -12,7 +13,8 @@ import Testing
     let rate: UInt64
 
     mutating func run(
-      _ length: Duration, kernel: Duration?, ping: (_ place: Int) -> (time: Duration, queue: Int)?
+      _ length: Duration, kernel: Duration?, busyKernel: Duration? = nil,
+      ping: (_ place: Int) -> (time: Duration, queue: Int)?
     ) {
       let end = time + length
       var place = 0
@@ -32,6 +34,7 @@ import Testing
         }
         if place % 20 == 0, let (time, queue) = ping(place / 20) {
           (observation.pingRTT, observation.pingQueue) = (time, queue)
+          if let busyKernel { observation.link?.rtt = busyKernel }
         }
         place += 1
         _ = controller.receive(observation)
@@ -52,6 +55,16 @@ import Testing
     // A way that became shorter is found within the window.
     sender.run(.seconds(12), kernel: .milliseconds(1)) { _ in (.milliseconds(51), 0) }
     #expect(sender.controller.link.minRTT == .milliseconds(51))
+  }
+
+  @Test("behind a proxy no way is shorter than the least PING, however long the kernel's part was beside it")
+  func busy() {
+    var sender = Sender(rate: 10_000_000)
+    sender.run(.seconds(5), kernel: .milliseconds(1), busyKernel: .milliseconds(12)) {
+      (.milliseconds(201 + $0), 0)
+    }
+    #expect(sender.controller.link.minRTT == .milliseconds(201))
+    #expect(sender.controller.link.rtt == .milliseconds(201))
   }
 
   @Test("what stands before a PING on this side is no distance, nor is what the kernel sees itself")

@@ -175,8 +175,8 @@ import Testing
     for await _ in waits { break }
     #expect(transport.sent.chunks.withLock { $0.isEmpty })
     // It says what it waits for, at its next look.
-    while !transport.sent.reports.withLock({ $0.contains { $0.reason.hasSuffix("; at rate-max") } }) {
-      await Task.yield()
+    try await eventually("a report of the cap") {
+      transport.sent.reports.withLock { $0.contains { $0.reason.hasSuffix("; at rate-max") } }
     }
     tuning.change(to: Self.settings(nil), wishes: [])
     _ = try await sender.value

@@ -188,12 +188,13 @@ import Testing
     limits.prefaceTimeout = .milliseconds(30)
     try await withRPC(Self.methods, limits: limits) { server, _ in
       var frames: [Frame] = []
-      while frames.isEmpty {  // none at all: the preface itself was too slow
+      try await eventually("a preface that was not too slow itself") {
         let peer = try await RawPeer(to: server)
         // HEADERS without END_HEADERS: a CONTINUATION should follow.
         await peer.send(
           Frame.preface + Frame.settings.bytes + Frame(type: 1, stream: 1, payload: [0x83]).bytes)
         frames = Frame.all(in: await peer.untilClosed())
+        return !frames.isEmpty
       }
       #expect(frames.last?.goAwayCode == .enhanceYourCalm)
       await Self.serves(server)
@@ -202,7 +203,8 @@ import Testing
 
   /// A client with a call that has been answered once. (Before, its connection counts as idle.)
   static func busyClient(of server: RPCServer) async throws -> (RPCClient, ClientStream) {
-    while true {
+    var busy: (RPCClient, ClientStream)?
+    try await eventually("a call that was not too slow") {
       let client = try await RPCClient.connect(host: server.host, port: server.port)
       let call = try await client.open("/test.Test/EchoStream")
       let problem = await failure {
@@ -210,8 +212,10 @@ import Testing
         let answer = try await call.next()
         #expect(answer == text("busy"))
       }
-      if problem == nil { return (client, call) }
+      if problem == nil { busy = (client, call) }
+      return problem == nil
     }
+    return try #require(busy)
   }
 
   @Test("a connection without calls is closed after its idle time, one with a call is not")
@@ -221,10 +225,11 @@ import Testing
     try await withRPC(Self.methods, limits: limits) { server, _ in
       let (client, call) = try await Self.busyClient(of: server)
       var bytes: [UInt8] = []
-      while bytes.isEmpty {  // none at all: the preface itself was too slow
+      try await eventually("a preface that was not too slow itself") {
         let peer = try await RawPeer(to: server)
         await peer.send(Frame.preface + Frame.settings.bytes)
         bytes = await peer.untilClosed()
+        return !bytes.isEmpty
       }
       #expect(Frame.goAways(in: bytes) == [.noError])
       try await call.send(text("still"))
@@ -285,7 +290,7 @@ import Testing
       let silent = try await RawPeer(to: server)
       await silent.send("PRI * HT")
       // Two loops may take in two connections in either order: this one has to be there before the next.
-      while server.counters().connectionsOpen < 2 { await Task.yield() }
+      try await eventually("two connections") { server.counters().connectionsOpen == 2 }
       let second = try await RPCClient.connect(host: server.host, port: server.port)
       expect(try await second.unary("/test.Test/Echo", text("second")), is: text("second"))
       #expect(await silent.untilClosed() == [])
@@ -358,7 +363,7 @@ import Testing
       let call = try await client.open("/test.Test/EchoStream")
       // Answers that fill the window, of which none is taken.
       for _ in 0..<100 { try await call.send(pattern(90)) }
-      while server.counters().callsCut == 0 { try await Task.sleep(for: .milliseconds(5)) }
+      try await eventually("a call that is cut") { server.counters().callsCut > 0 }
       let cut = await failure { while try await call.next() != nil {} }
       #expect(cut?.status.code == .cancelled, "\(cut as Any)")
       #expect(server.counters().callsCut == 1)
@@ -377,8 +382,9 @@ import Testing
     async let drained: Void = server.drain(grace: .seconds(60))
     // Calls go through until the GOAWAY is here.
     var refusal: RPCError?
-    while refusal == nil {
+    try await eventually("a call that is refused") {
       refusal = await failure { _ = try await client.unary("/test.Test/Echo", ByteBuffer()) }
+      return refusal != nil
     }
     #expect(refusal?.isUnreachable == true)
     try await call.send(text("two"))

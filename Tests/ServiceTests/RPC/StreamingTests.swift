@@ -121,7 +121,7 @@ import Testing
           call.halfClose()
         }
         // The window is full when the server has received that much; round trips later no more has come.
-        while server.counters().bytesReceived < 128 << 10 { await Task.yield() }
+        try await eventually("a full window") { server.counters().bytesReceived >= 128 << 10 }
         for _ in 0..<20 { _ = await status { _ = try await client.unary("/none/None", ByteBuffer()) } }
         #expect(taken.value == 0)
         // What the server's window, its session's early credit and the client's two queues hold.
@@ -160,7 +160,7 @@ import Testing
       var metadata = Metadata()
       try metadata.add("answer", "42")
       let call = try await client.open("/test.Test/Headers", metadata: metadata)
-      while call.initialMetadata.isEmpty { await Task.yield() }
+      try await eventually("initial metadata") { !call.initialMetadata.isEmpty }
       #expect(call.initialMetadata["answer"] == "42")
       #expect(call.trailers.isEmpty)
       call.halfClose()

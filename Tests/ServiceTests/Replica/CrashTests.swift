@@ -51,7 +51,7 @@ import Testing
         }
       }
       for round in 0..<6 {
-        while progress.acknowledged < 60 * (round + 1) { await Task.yield() }
+        try await eventually("60 more that are acknowledged") { progress.acknowledged >= 60 * (round + 1) }
         let last = progress.acknowledged
         let copy = "\(directory.path)/image \(round)"
         // The state first: what the log has beyond it is replayed.

@@ -42,16 +42,21 @@ import Testing
           source, options: session)
       }
       // The session is open, which took a record of its own: from here on the disk answers when it is told to.
-      while options.meter.plainBytes.value == 0, !isOver.withLock({ $0 }) { await Task.yield() }
+      try await eventually("an open session") {
+        options.meter.plainBytes.value > 0 || isOver.withLock { $0 }
+      }
       gate.close()
       // Nothing is applied until all of that is used up and the reader has gone on to what waits behind it.
-      while !isOver.withLock({ $0 }), source.mostAhead <= Self.inFlight { await Task.yield() }
+      try await eventually("a reader that is ahead") {
+        source.mostAhead > Self.inFlight || isOver.withLock { $0 }
+      }
       // Held there over and over: one group of operations becomes durable at a time.
       func unapplied() -> Int {
         Int(options.meter.plainBytes.value) - Int(counters.appliedOperations.value) * valueBytes
       }
-      while !isOver.withLock({ $0 }), options.meter.operations.value < 1000 {
-        if unapplied() > Self.inFlight - (512 << 10) { gate.letOnePass() } else { await Task.yield() }
+      try await eventually("all operations on their way") {
+        if unapplied() > Self.inFlight - (512 << 10) { gate.letOnePass() }
+        return isOver.withLock { $0 } || options.meter.operations.value >= 1000
       }
       gate.open()
       let report = try await push.value

@@ -192,8 +192,8 @@ import Testing
       _, client in
       let id = SessionID.random()
       _ = try await Self.put(client, id, 1, 1)
-      while try await client.status()["sessions_forgotten"] != 1 {
-        try await Task.sleep(for: .milliseconds(20))
+      try await eventually("a session that is forgotten") {
+        try await client.status()["sessions_forgotten"] == 1
       }
       let end = await Self.end { _ = try await Self.put(client, id, 2, 2) }
       #expect(end == (.aborted, "expired"))

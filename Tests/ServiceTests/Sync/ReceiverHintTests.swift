@@ -1,5 +1,6 @@
 import StreamDiffCore
 import StreamDiffService
+import StreamDiffWire
 import Synchronization
 import Testing
 
@@ -10,6 +11,8 @@ import Testing
   private struct Tapped: SyncTransport {
     let real: MemoryTransport
     let sent: Sent
+    /// As a sender that is done makes them do.
+    var hintsFail = false
 
     final class Sent: Sendable {
       let messages = Mutex<[SyncMessage]>([])
@@ -17,6 +20,7 @@ import Testing
 
     var link: ConnectionLink? { nil }
     func send(_ message: SyncMessage) async throws {
+      if case .hint = message, hintsFail { throw RPCError(.unavailable, "closed") }
       sent.messages.withLock { $0.append(message) }
       try await real.send(message)
     }
@@ -68,9 +72,9 @@ import Testing
     }
   }
 
-  private static func pull(_ entries: Int, _ tuning: SessionTuning, into sink: some SyncSink) async throws
-    -> [SyncMessage]
-  {
+  private static func pull(
+    _ entries: Int, _ tuning: SessionTuning, into sink: some SyncSink, hintsFail: Bool = false
+  ) async throws -> [SyncMessage] {
     let (client, server) = MemoryTransport.pair()
     var maker = EntryMaker(seed: 3)
     let source = MapContent(maker.entries(entries, valueBytes: 1000...1000))
@@ -80,10 +84,12 @@ import Testing
       defer { server.close() }
       return try await SyncSession.runSender(source: source, over: server, options: options, pool: pool)
     }
+    // A course is of one side.
+    options.session = .random()
     options.tuning = tuning
     let sent = Tapped.Sent()
     _ = try await SyncSession.runReceiver(
-      sink: sink, over: Tapped(real: client, sent: sent), options: options, pool: pool)
+      sink: sink, over: Tapped(real: client, sent: sent, hintsFail: hintsFail), options: options, pool: pool)
     client.close()
     _ = try await sender.value
     return sent.messages.withLock { $0 }
@@ -112,6 +118,14 @@ import Testing
     #expect(hints[(raised ?? 0)...].allSatisfy { $0.credit == UInt64(SyncLimits.openCredit) })
     #expect(hints.allSatisfy { !$0.settings.isEmpty })
     #expect(hints.last?.settings == [Setting(name: "level-max", value: "2")])
+  }
+
+  @Test("hints that cannot be sent end nothing", .timeLimit(.minutes(1)))
+  func failing() async throws {
+    let sink = MapSink()
+    let tuning = SessionTuning(wishes: [Setting(name: "chunk-max", value: "1KiB")])
+    let messages = try await Self.pull(200, tuning, into: sink, hintsFail: true)
+    #expect(sink.entries.count == 200 && !messages.isEmpty)
   }
 
   @Test("tunables that change without a wish do not silence a receiver", .timeLimit(.minutes(1)))

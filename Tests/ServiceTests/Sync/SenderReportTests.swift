@@ -73,15 +73,15 @@ import Testing
       return try await SyncSession.runReceiver(
         sink: MapSink(), over: server, options: options, pool: Self.pool)
     }
-    while gate.reports.isEmpty { await Task.yield() }
+    try await eventually("a report") { !gate.reports.isEmpty }
     for chunk in [1000, 2000, 3000, 4000] {
       options.tuning.change(to: Self.settings(chunk: chunk), wishes: [])
       // Each is a decision of its own, and a report.
-      while options.meter.report?.chunk != UInt32(chunk) { await Task.yield() }
+      try await eventually("a report of \(chunk)") { options.meter.report?.chunk == UInt32(chunk) }
     }
     #expect(gate.reports.count == 1)
     gate.open()
-    while gate.reports.count < 2 { await Task.yield() }
+    try await eventually("a second report") { gate.reports.count >= 2 }
     #expect(gate.reports[1].chunk == 4000)
     var free = Self.settings(chunk: 5000)
     free.rateMax = nil
