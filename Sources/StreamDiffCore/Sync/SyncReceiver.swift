@@ -46,6 +46,9 @@ public struct SyncReceiver: Sendable {
   /// What the sender said of itself.
   public private(set) var peer: Hello?
 
+  /// Both sides have the same content, and know it.
+  public var isFinished: Bool { phase == .finished }
+
   public init(_ configuration: Configuration) {
     self.configuration = configuration
     conflicts = configuration.conflicts

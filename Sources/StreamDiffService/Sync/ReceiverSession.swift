@@ -102,12 +102,15 @@ final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable 
     hint()
     let intake = ChunkIntake(firstOrdinal: lastOrdinal + 1)
     if let opening { try await receive(opening, intake) }
-    while let message = try await transport.receive() { try await receive(message, intake) }
+    while !isSettled, let message = try await transport.receive() { try await receive(message, intake) }
     let outcome = try state.withLock { try $0.machine.ended() }
     try await wait { $0.runsInFlight == 0 }
     end()
     return outcome
   }
+
+  /// Nothing more can come of it, and its sender learns that and the end at once.
+  private var isSettled: Bool { transport.endsByReturning && state.withLock { $0.machine.isFinished } }
 
   private func receive(_ message: SyncMessage, _ intake: ChunkIntake) async throws {
     let actions = try state.withLock { try $0.machine.receive(message) }
@@ -147,7 +150,7 @@ final class ReceiverSession<Sink: SyncSink, Transport: SyncTransport>: Sendable 
         waiting += try state.withLock { try $0.machine.recordsRead(request.id, records, isEnd: isEnd) }
       case .seal: waiting += try await seal()
       case .plan: preconditionFailure("a receiver plans nothing")
-      case .finish: break  // its sender ends the session
+      case .finish: break  // `receiveAll` sees it, or its sender ends the session
       }
     }
   }

@@ -248,7 +248,8 @@ final class SenderSession<Transport: SyncTransport>: Sendable {
         let (records, isEnd) = try await pool.run { try answer(request) }
         step { $0.machine.recordsRead(request.id, records, isEnd: isEnd) }
       case .report:
-        if let report = state.withLock({ $0.report.take() }) { try await transport.send(.report(report)) }
+        // A receiver that is done takes none; why it ended is told where messages come in.
+        if let report = state.withLock({ $0.report.take() }) { try? await transport.send(.report(report)) }
       }
     }
     try Task.checkCancellation()

@@ -16,8 +16,15 @@ public protocol SyncTransport: Sendable {
   ///   server's call ends by returning.
   func finish() async throws -> Bool
 
+  /// Whether the session ends for both when this side returns, once all it had to say is sent: a server's call.
+  var endsByReturning: Bool { get }
+
   /// The connection below; `nil` where there is none.
   var link: ConnectionLink? { get }
+}
+
+extension SyncTransport {
+  public var endsByReturning: Bool { false }
 }
 
 /// The server's end of a `Sync` call.
@@ -42,6 +49,8 @@ struct ServerSyncTransport: SyncTransport {
   }
 
   func finish() async throws -> Bool { false }
+
+  var endsByReturning: Bool { true }
 
   var link: ConnectionLink? { stream.link }
 }

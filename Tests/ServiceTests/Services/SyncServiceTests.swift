@@ -209,6 +209,25 @@ import Testing
     }
   }
 
+  @Test("with equal roots the server ends the session: its sender's end would take a round trip more")
+  func ends() async throws {
+    try await withServer { _, client in
+      let stream = try await client.open(Self.path)
+      var hello = Hello(role: .sender, keyspace: .default)
+      hello.session = .random()
+      hello.kind = .plain
+      hello.root = MerkleTree().root
+      try await stream.send(SyncMessage.hello(hello).encode())
+      let answer = try await stream.next().map { try SyncMessage(decoding: $0) }
+      guard case .hello = answer else {
+        Issue.record("\(answer as Any)")
+        return
+      }
+      #expect(try await stream.next() == nil)
+      #expect(try await client.status().keyspaces.map(\.entries) == [0])
+    }
+  }
+
   @Test("a session without comparison brings operations and gets the sealed position")
   func withoutComparison() async throws {
     try await withServer { _, client in
