@@ -45,6 +45,7 @@ import Testing
       // Also when the survivor below is none: the group waits for its writer.
       defer { progress.end() }
       group.addTask {
+        defer { progress.end() }
         var number = 0
         while !progress.isOver {
           try await replica.write("key \(number)", value)
@@ -53,7 +54,10 @@ import Testing
         }
       }
       for round in 0..<6 {
-        try await eventually("60 more that are acknowledged") { progress.acknowledged >= 60 * (round + 1) }
+        try await eventually("60 more that are acknowledged") {
+          progress.acknowledged >= 60 * (round + 1) || progress.isOver
+        }
+        if progress.isOver { break }
         let last = progress.acknowledged
         let copy = "\(directory.path)/image \(round)"
         // The state first: what the log has beyond it is replayed.
@@ -72,6 +76,7 @@ import Testing
         try survivor.stop()
       }
       progress.end()
+      // Throws what ended the writer before.
       try await group.waitForAll()
     }
     try replica.stop()
