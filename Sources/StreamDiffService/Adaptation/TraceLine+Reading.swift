@@ -113,7 +113,8 @@ extension TraceLine {
   private static func decision(_ object: inout ObjectReader) throws(JSONProblem) -> Decision {
     var decision = Decision(
       settings: ChunkSettings(
-        bytes: try count(&object, "chunk"), encoding: try encoding(&object, "codec", "level")),
+        bytes: try object.number("chunk", in: 1...Limits.chunkBytes),
+        encoding: try encoding(&object, "codec", "level")),
       bytesInFlight: try count(&object, "in_flight"), reason: try object.text("reason"))
     if object.has("set_congestion") {
       decision.congestion = try object.text("set_congestion") { CongestionControl(rawValue: $0) }

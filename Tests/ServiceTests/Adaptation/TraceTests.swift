@@ -64,6 +64,11 @@ import Testing
       try Self.parsed(text.replacingOccurrences(of: #""chunks""#, with: #""chunx""#))
     }
     #expect(throws: JSONProblem.self) { try Self.parsed(String(text.dropLast()) + #","more":1}"#) }
+    for chunk in [0, -1, Limits.chunkBytes + 1] {
+      let other = text.replacing(/"chunk":[0-9]+/, with: "\"chunk\":\(chunk)")
+      #expect(other != text)
+      #expect(throws: JSONProblem.self) { try Self.parsed(other) }
+    }
     let settings = TraceLine.settings(AdaptationSettings(), .zero).text
     #expect(throws: JSONProblem.self) {
       try Self.parsed(settings.replacingOccurrences(of: "64KiB", with: "9MiB"))
