@@ -13,6 +13,9 @@ struct Pull: AsyncParsableCommand {
       kill the next pull finds again what there was of unfinished files. Where DEST is a link to a file, \
       that file is written.
 
+      The tunables are wishes: the server sends. Its limits hold beside them, and what its operator has set holds \
+      in place of them; it says what it does not do.
+
       Examples:
         streamdiff pull ./copy --keyspace site
         streamdiff pull users.ndjson --keyspace users
@@ -31,6 +34,7 @@ struct Pull: AsyncParsableCommand {
       throw ValidationError(
         "--trace: in a pull the server sends and decides; its `serve --trace DIR` writes that")
     }
+    _ = try tunables.wishes()
   }
 
   func run() async throws {

@@ -53,6 +53,7 @@ struct Push: AsyncParsableCommand {
     if let trace, FilePlace.isWithin(trace, source) {
       throw ValidationError("--trace \(trace) lies in what is pushed, \(source): choose another place")
     }
+    _ = try tunables.settings()
     do { _ = try Exclusions(exclude) } catch { throw ValidationError("--exclude: \(error)") }
   }
 

@@ -14,8 +14,9 @@ struct Serve: AsyncParsableCommand {
       Prints `ready listen=HOST:PORT` once it serves. SIGTERM and SIGINT end it gracefully: calls are let \
       run to their end, everything accepted is on disk. SIGHUP makes it read DIR/tunables.conf again.
 
-      Tunables are what its sessions adapt by where it sends (pulls). Of pushes it asks the limits among its flags \
-      and all that `tune` or the file sets. The file (`name = value`, `[peer HOST:PORT]`, `#`) takes precedence over \
+      Tunables are what its sessions adapt by where it sends (pulls): of both sides' limits the narrower hold, and what \
+      else is set here no pull overrules. Of pushes it asks the limits among its flags and all that `tune` or the file \
+      sets. The file (`name = value`, `[peer HOST:PORT]`, `#`) takes precedence over \
       flags, `tune` over the file; at each, a host over all peers, and one connection over its host. A file with a \
       mistake refuses the start, and at SIGHUP changes nothing.
 
@@ -67,6 +68,7 @@ struct Serve: AsyncParsableCommand {
       throw ValidationError("--session-lifetime \(sessionLifetime): it takes 200ms to 744h")
     }
     guard !dataDir.isEmpty else { throw ValidationError("--data-dir is empty") }
+    _ = try tunables.settings()
   }
 
   func run() async throws {

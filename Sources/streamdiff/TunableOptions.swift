@@ -5,100 +5,101 @@ import StreamDiffCore
 struct TunableOptions: ParsableArguments {
   @Option(
     name: .long, parsing: .unconditional,
-    help: ArgumentHelp(
-      "How the sender adapts: `model` takes what promises the highest goodput, `threshold` steps at a round-trip time and a loss rate, `fixed` does what --chunk and --level say. (default: model)",
-      valueName: "model|threshold|fixed"))
+    help: Self.help(
+      .policy, "name",
+      "How the sender adapts: `model` takes what promises the highest goodput, `threshold` steps at a round-trip time and a loss rate, `fixed` does what --chunk and --level say"
+    ))
   var policy: String?
 
   @Option(
     name: .long, parsing: .unconditional,
-    help: ArgumentHelp("Least plain bytes of a chunk. (default: 512)", valueName: "bytes"))
+    help: Self.help(.chunkMin, "bytes", "Least plain bytes of a chunk"))
   var chunkMin: String?
 
   @Option(
     name: .long, parsing: .unconditional,
-    help: ArgumentHelp("Most plain bytes of a chunk, up to 1MiB. (default: 64KiB)", valueName: "bytes"))
+    help: Self.help(.chunkMax, "bytes", "Most plain bytes of a chunk"))
   var chunkMax: String?
 
   @Option(
     name: .long, parsing: .unconditional,
-    help: ArgumentHelp("With `fixed`: plain bytes of a chunk. (default: 64KiB)", valueName: "bytes"))
+    help: Self.help(.chunk, "bytes", "With --policy fixed, and only then: plain bytes of a chunk"))
   var chunk: String?
 
   @Option(
     name: .long, parsing: .unconditional,
-    help: ArgumentHelp(
-      "`auto`: zstd, and none where it does not pay. (default: auto)", valueName: "auto|none|zstd"))
+    help: Self.help(.codec, "name", "`auto`: zstd, and none where it does not pay"))
   var codec: String?
 
   @Option(
     name: .long, parsing: .unconditional,
-    help: ArgumentHelp("With `fixed`: zstd's level, -7 to 19. (default: 1)", valueName: "level"))
+    help: Self.help(.level, "level", "With --policy fixed, and only then: zstd's level"))
   var level: String?
 
   @Option(
     name: .long, parsing: .unconditional,
-    help: ArgumentHelp("The lowest level. (default: -7)", valueName: "level"))
+    help: Self.help(.levelMin, "level", "The lowest level"))
   var levelMin: String?
 
   @Option(
     name: .long, parsing: .unconditional,
-    help: ArgumentHelp("The highest level, up to 19. (default: 12)", valueName: "level"))
+    help: Self.help(.levelMax, "level", "The highest level"))
   var levelMax: String?
 
   @Option(
     name: .long, parsing: .unconditional,
-    help: ArgumentHelp(
-      "How far back loss and rates are looked at, 1s to 8s. (default: 2s)", valueName: "time"))
+    help: Self.help(.window, "time", "How far back loss and rates are looked at"))
   var adaptiveWindow: String?
 
   @Option(
     name: .long, parsing: .unconditional,
-    help: ArgumentHelp(
-      "With `threshold`: by what a chunk grows, 1.1 to 4. (default: 1.5)", valueName: "factor"))
+    help: Self.help(.growth, "factor", "With `threshold`: by what a chunk grows"))
   var growth: String?
 
   @Option(
     name: .long, parsing: .unconditional,
-    help: ArgumentHelp(
-      "With `threshold`: by what a chunk shrinks, 0.5 to 0.9. (default: 0.7)", valueName: "factor"))
+    help: Self.help(.backoff, "factor", "With `threshold`: by what a chunk shrinks"))
   var backoff: String?
 
   @Option(
     name: .long, parsing: .unconditional,
-    help: ArgumentHelp(
-      "With `threshold`: a round-trip time from here on shrinks chunks. (default: 50ms)", valueName: "time"))
+    help: Self.help(.rttThreshold, "time", "With `threshold`: a round-trip time from here on shrinks chunks"))
   var rttThreshold: String?
 
   @Option(
     name: .long, parsing: .unconditional,
-    help: ArgumentHelp(
-      "With `threshold`: a loss rate from here on shrinks chunks. (default: 0.5%)", valueName: "percent"))
+    help: Self.help(.lossThreshold, "percent", "With `threshold`: a loss rate from here on shrinks chunks"))
   var lossThreshold: String?
 
   @Option(
     name: .long, parsing: .unconditional,
-    help: ArgumentHelp(
-      "Plain bytes that may be unacknowledged, beside the receiver's own limit. (default: 64MiB)",
-      valueName: "bytes"))
+    help: Self.help(
+      .inflightMax, "bytes",
+      "Plain bytes that may be unacknowledged, beside the receiver's own limit"))
   var inflightMax: String?
 
   @Option(
     name: .long, parsing: .unconditional,
-    help: ArgumentHelp(
-      "Bytes per second of content that each session sends at most, compressed and with its headers, as 12MB or 100Mbit; comparing is not counted. (default: none)",
-      valueName: "rate"))
+    help: Self.help(
+      .rateMax, "rate",
+      "Content that each session sends at most, compressed and with its headers; comparing is not counted"))
   var rateMax: String?
 
   @Option(
     name: .long, parsing: .unconditional,
-    help: ArgumentHelp(
-      "The kernel's congestion control. `auto`: the system's, and with `model` bbr where loss comes without queueing or the queue is long. (default: auto)",
-      valueName: "auto|bbr|cubic"))
+    help: Self.help(
+      .congestion, "name",
+      "The kernel's congestion control. `auto`: the system's, and with `model` bbr where loss comes without queueing or the queue is long"
+    ))
   var congestion: String?
 
-  /// Those that were given.
-  var given: [Setting] {
+  /// With its range and its default.
+  private static func help(_ tunable: Tunable, _ valueName: String, _ text: String) -> ArgumentHelp {
+    let usual = AdaptationSettings().text(of: tunable)
+    return ArgumentHelp("\(text). It takes \(tunable.values). (default: \(usual))", valueName: valueName)
+  }
+
+  private var values: [(tunable: Tunable, text: String)] {
     let values: [(Tunable, String?)] = [
       (.policy, policy),
       (.chunkMin, chunkMin),
@@ -117,20 +118,32 @@ struct TunableOptions: ParsableArguments {
       (.rateMax, rateMax),
       (.congestion, congestion),
     ]
-    return values.compactMap { tunable, value in value.map { Setting(name: tunable.rawValue, value: $0) } }
+    return values.compactMap { tunable, value in value.map { (tunable, $0) } }
   }
 
+  /// Those that were given.
+  var given: [Setting] { values.map { Setting(name: $0.tunable.rawValue, value: $0.text) } }
+
   /// The defaults, and what was given.
-  /// - Throws: what was wrong, or what contradicts what.
+  /// - Throws: what was wrong, what contradicts what, or comes to nothing.
   func settings() throws(ValidationError) -> AdaptationSettings {
     var settings = AdaptationSettings()
     do throws(TunableError) {
-      try settings.apply(given.map { ($0.name, $0.value) })
+      try settings.apply(values.map { ($0.tunable.rawValue, $0.text) })
     } catch {
       throw ValidationError("--\(error.detail)")
     }
+    if let idle = settings.idle(among: values.map(\.tunable)) { throw ValidationError("--\(idle.detail)") }
     return settings
   }
 
-  func validate() throws { _ = try settings() }
+  /// As wishes: of what they are held against only the sender knows.
+  func wishes() throws(ValidationError) -> [Setting] {
+    do throws(TunableError) {
+      try AdaptationSettings.check(wishes: given)
+    } catch {
+      throw ValidationError("--\(error.detail)")
+    }
+    return given
+  }
 }

@@ -7,11 +7,13 @@ struct Tune: AsyncParsableCommand {
     abstract: "Show or change how a running server's sessions adapt.",
     discussion: """
       Without arguments: every tunable as it holds. NAME=VALUE sets one, NAME= and --reset NAME let what would \
-      hold without it hold again; all of a command is done, or nothing. Open sessions follow at once: where the \
-      server sends by itself, where it receives by asking its peer.
+      hold without it hold again; all of a command is done, or nothing. --reset all undoes everything, without \
+      --peer for single peers too. Open sessions follow at once: where the \
+      server sends by itself, where it receives by asking its peer. Where it sends, what is set here no receiver \
+      overrules, and what is not it may wish for.
 
-      What is nearer to a session takes precedence: serve's flags, then what is set for all, for the peer's host, \
-      for its connection. On each of these tune takes precedence over DATA_DIR/tunables.conf. --persist writes \
+      What is nearer to a session takes precedence: serve's flags, then what is set for all, for the peer's \
+      address, for its connection. What is tuned for a connection ends with it. On each of these tune takes precedence over DATA_DIR/tunables.conf. --persist writes \
       there, without other arguments all that was tuned; SIGHUP makes the server read it again.
 
       Tunables:
@@ -32,17 +34,22 @@ struct Tune: AsyncParsableCommand {
   @OptionGroup var server: ServerOptions
   @Option(
     help: ArgumentHelp(
-      "Only for this connection, or all of this host, as status shows them.", valueName: "host[:port]"))
+      "Only for this connection, or all of this IP address, as status shows them.",
+      valueName: "address[:port]"))
   var peer: String?
   @Option(
     parsing: .singleValue,
-    help: ArgumentHelp("Undo what is set for it; `all` of them. May be given again.", valueName: "name"))
+    help: ArgumentHelp(
+      "Undo what is set for it. `all`: of all of them, and for single peers too. May be given again.",
+      valueName: "name"))
   var reset: [String] = []
   @Flag(help: "Keep it across a restart of the server.") var persist = false
   @Argument(help: ArgumentHelp("What to set.", valueName: "name=value")) var changes: [String] = []
 
   func validate() throws {
-    if let peer, TuningPeer(peer) == nil { throw ValidationError("--peer '\(peer)' is no HOST or HOST:PORT") }
+    if let peer, TuningPeer(peer) == nil {
+      throw ValidationError("--peer '\(peer)' is not \(TuningPeer.form)")
+    }
     let (settings, reset) = try wanted()
     do {
       _ = try TuningChange(peer: nil, settings: settings, reset: reset)
@@ -53,7 +60,7 @@ struct Tune: AsyncParsableCommand {
 
   private func wanted() throws(ValidationError) -> (settings: [Setting], reset: [String]) {
     var settings: [Setting] = []
-    var reset = reset.flatMap { $0 == "all" ? Tunable.allCases.map(\.rawValue) : [$0] }
+    var reset = reset
     for change in changes {
       guard let equals = change.firstIndex(of: "=") else {
         throw ValidationError("'\(change)' is no NAME=VALUE")
@@ -74,10 +81,19 @@ struct Tune: AsyncParsableCommand {
         ? try await client.tune(settings, reset: reset, peer: peer, isPersistent: persist)
         : try await client.tuning(peer: peer)
       await client.close()
+      warn(of: settings, in: tuning)
       Output.print(server.json ? json(tuning).text : table(tuning, isChange: changes))
     } catch {
       throw Exit.because(of: error)
     }
+  }
+
+  /// What is set and comes to nothing as things are.
+  private func warn(of settings: [Setting], in tuning: ServerTunables) {
+    var holding = AdaptationSettings()
+    for setting in tuning.settings { try? holding.set(setting.name, to: setting.value) }
+    let idle = holding.idle(among: settings.compactMap { Tunable(rawValue: $0.name) })
+    if let idle { Output.complain("\(idle)") }
   }
 
   // MARK: Output

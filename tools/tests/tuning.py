@@ -1,8 +1,8 @@
 """How sessions adapt is an operator's to say, before and while they run: wrong flags are refused by name and range;
 tune reaches an open push and an open pull, which status shows with a reason; what is persisted outlives a kill, and
 SIGHUP reads it again, a bad file changing nothing; a peer may have settings of its own; a trace replays equal, and one
-flipped digit in it is found; a server that drains has written its traces; who asks a server for more than its limits
-is told so.
+flipped digit in it is found; a server that drains has written its traces; who asks a server for more than its limits, or
+for other than its operator set, is told so.
 """
 
 import json
@@ -31,15 +31,17 @@ WRONG = {
     "growth": ("1", "1.1 to 4"),
     "backoff": ("1.2", "0.5 to 0.9"),
     "rtt-threshold": ("0ms", "1ms to 60s"),
-    "loss-threshold": ("101%", "0% to 100%"),
+    "loss-threshold": ("0.5", "0% to 100%, as 0.5%"),
     "inflight-max": ("0", "64KiB to 1GiB"),
-    "rate-max": ("fast", "100Mbit"),
+    "rate-max": ("100Mb", "in bits that is 100Mbit, in bytes 100MB"),
     "congestion": ("reno", "auto, bbr, cubic"),
 }
 CONTRADICTIONS = [
     (("--chunk-min", "32KiB", "--chunk-max", "16KiB"), "chunk-min 32KiB is above chunk-max 16KiB"),
     (("--level-min", "9", "--level-max", "3"), "level-min 9 is above level-max 3"),
-    (("--policy", "fixed", "--chunk", "128KiB"), "chunk 128KiB is not between"),
+    (("--policy", "fixed", "--chunk", "128KiB", "--chunk-max", "64KiB"), "chunk 128KiB is not between"),
+    (("--level", "9"), "--level 9 holds with policy fixed only, and here it is model"),
+    (("--policy", "threshold", "--chunk", "4KiB"), "--chunk 4KiB holds with policy fixed only"),
 ]
 
 
@@ -56,9 +58,12 @@ def wrong_flags(work):
         for command in commands:
             said = run(*command, *flags, codes=(64,)).stderr
             require(words in said, f"{command[0]} {flags}: {said}")
-    for arguments in (("chunk-max",), ("window=2s",), ("--reset", "none"), ("--peer", "a b"), ("level=1", "--reset", "level")):
+    for arguments in (("chunk-max",), ("window=2s",), ("--reset", "none"), ("--peer", "web1"), ("level=1", "--reset", "level")):
         run("tune", *arguments, codes=(64,))
     require(not (work / "none").exists(), "a server with wrong flags made its directory")
+    for command in ("push", "pull", "serve"):
+        helped = " ".join(run(command, "--help").stdout.split())
+        require("It takes -7 to 19, and not 0. (default: 12)" in helped, f"{command} --help tells no range")
     return len(WRONG) + len(CONTRADICTIONS)
 
 
@@ -142,7 +147,7 @@ def persistence(server, work):
     found = tuned(server)
     require(
         (found["level-max"], found["chunk-max"], found["backoff"]) == ("6", "32KiB", "0.7"), f"after kill -9: {found}")
-    require(tuned(server, "--peer", "10.1.2.3:9")["rate-max"] == "6250000/s", "a peer's own is lost")
+    require(tuned(server, "--peer", "10.1.2.3:9")["rate-max"] == "6250kB/s", "a peer's own is lost")
     require(found["rate-max"] == "none", "a peer's own holds for all")
     require("# by hand\nlevel-max = 6   # enough\n" in file.read_text(), f"comments are lost: {file.read_text()}")
 
@@ -171,13 +176,26 @@ def persistence(server, work):
 def peers(server):
     """For one host alone, and more peers than there may be."""
     tuned(server, "chunk-max=4KiB", "--peer", "127.0.0.1")
-    tuned(server, "chunk-max=8KiB", "--peer", "127.0.0.1:9")
+    said = run("tune", "chunk-max=8KiB", "--peer", "127.0.0.1:9", server=server, codes=(5,)).stderr
+    require("no connection from 127.0.0.1:9 is open" in said, said)
+    tuned(server, "chunk-max=8KiB", "--peer", "127.0.0.1:9", "--persist")
     require(tuned(server)["chunk-max"] == "64KiB", "one peer's holds for all")
     require(tuned(server, "--peer", "127.0.0.1:8")["chunk-max"] == "4KiB", "a host's does not hold for its ports")
+    require(tuned(server, "--peer", "::FFFF:7f00:1")["chunk-max"] == "4KiB", "an address is another in other words")
     require(tuned(server, "--peer", "127.0.0.1:9")["chunk-max"] == "8KiB", "a connection's gives way to its host's")
     tuned(server, "--reset", "all", "--peer", "127.0.0.1:9")
     require(tuned(server, "--peer", "127.0.0.1:9")["chunk-max"] == "4KiB", "a reset does more than it says")
-    require(run_json("tune", server=server)["peers"][0] == {"peer": "10.1.2.3", "settings": {"rate-max": "6250000/s"}}, "peers")
+    require(run_json("tune", server=server)["peers"][0] == {"peer": "10.1.2.3", "settings": {"rate-max": "6250kB/s"}}, "peers")
+    answer = run_json("tune", "--reset", "all", "--persist", server=server)
+    require(answer["peers"] == [], f"after a reset of everything: {answer['peers']}")
+    file = server.data_dir / "tunables.conf"
+    require("=" not in file.read_text().replace("# by hand", ""), f"what was reset stands in the file: {file.read_text()}")
+    # What the file is about to say cannot be kept: nothing changes, and trying again would not help.
+    file.unlink()
+    file.mkdir()
+    said = run("tune", "growth=2", "--persist", server=server, codes=(5,)).stderr
+    require("cannot be kept" in said and str(file) in said and tuned(server)["growth"] == "1.5", said)
+    file.rmdir()
 
 
 def watching(server):
@@ -236,6 +254,41 @@ def contradictory(server, work):
     run("tune", "--reset", "all", server=server)
 
 
+def prepared(work):
+    """An operator's file comes before the first start, and what it says no pull overrules but for limits; what is tuned
+    for a connection ends with it."""
+    data = work / "prepared"
+    data.mkdir()
+    (data / "tunables.conf").write_text("codec = none\n[peer ::ffff:127.0.0.1]\npolicy = fixed\nrate-max = 20kB\n")
+    with Server(data) as server:
+        require(tuned(server)["codec"] == "none", "a file that was there first is not read")
+        # Some 240 kB, at that rate until they may go.
+        run("push", work / "small.ndjson", server=server)
+        wishes = ("--codec", "zstd", "--policy", "model", "--congestion", "cubic", "--chunk-min", "128KiB")
+        pull = ("pull", work / "forbidden.ndjson", *wishes)
+        client = subprocess.Popen(
+            [BINARY, *pull, "--server", server.address], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            wait_until(lambda: any("codec" in one for one in sessions(server)), 20, "a session of a pull")
+            (one,) = sessions(server)
+            require((one["codec"], one["policy"]) == ("none", "fixed"), f"{one}")
+            answer = run_json("tune", "growth=2", "--peer", one["peer"], server=server)
+            require(answer["sessions"] == 1, f"a connection of a pull: {answer}")
+            require(one["peer"] in [each["peer"] for each in run_json("tune", server=server)["peers"]], "it is not listed")
+            tuned(server, "rate-max=none", "--peer", "127.0.0.1")
+            _, said = client.communicate(timeout=60)
+        finally:
+            client.kill()
+            client.communicate()
+        require(client.returncode == 0, said)
+        for words in ("policy fixed in place of model", "codec none in place of zstd", "sender's are 512 to 64KiB"):
+            require(words in said, f"a pull was told: {said!r}")
+        require("congestion" not in said, f"a pull was refused what nobody had set: {said!r}")
+        wait_until(
+            lambda: [each["peer"] for each in run_json("tune", server=server)["peers"]] == ["127.0.0.1"], 20,
+            "what was tuned for a connection to end with it")
+
+
 def hinted(server, work):
     """What the receiver of a push tells: how fast it decodes, while it does."""
     trace = work / "hinted.ndjson"
@@ -279,6 +332,7 @@ def law():
             persistence(server, work)
             peers(server)
             watching(server)
+        prepared(work)
         drained(work)
     return f"{count} wrong flags; {decisions} decisions of a push and {served} of a pull replayed"
 

@@ -11,7 +11,8 @@ public struct AdaptationBounds: Hashable, Sendable {
 
   /// The settings alone.
   public init(_ settings: AdaptationSettings) {
-    // At a low rate-max a chunk takes no more than about a second: who waits for it must see that something comes.
+    // At a low rate-max a chunk is a second's worth: who waits for it must see that something comes. It is 4 KiB at
+    // least, which at 1 KiB/s are four seconds: smaller ones would be mostly what travels around them.
     let second = settings.rateMax.map { max(4 << 10, Int(clamping: $0.bytesPerSecond)) } ?? .max
     chunk = settings.chunkMin...max(settings.chunkMin, min(settings.chunkMax, second))
     levels = settings.levelMin...max(settings.levelMin, settings.levelMax)

@@ -73,6 +73,54 @@ public struct AdaptationSettings: Hashable, Sendable {
         .level, "level \(level) is not between level-min \(levelMin) and level-max \(levelMax)")
     }
   }
+
+  /// What a receiver's wishes contradict among themselves. What its sender allows is the sender's to say.
+  /// - Throws: as `check`, for each as `set`, and of `idle`.
+  public static func check(wishes: [Setting]) throws(TunableError) {
+    var settings = AdaptationSettings()
+    (settings.chunkMin, settings.chunkMax, settings.levelMin, settings.levelMax) = (
+      1, Limits.chunkBytes, -7, 19
+    )
+    var names: Set<Tunable> = []
+    for wish in wishes {
+      let tunable = try Tunable(named: wish.name)
+      try settings.set(tunable, to: wish.value)
+      names.insert(tunable)
+    }
+    // What is not wished for cannot contradict.
+    if !names.contains(.chunk) {
+      settings.chunk = max(settings.chunkMin, min(settings.chunkMax, settings.chunk))
+    }
+    if !names.contains(.level) {
+      settings.level = max(settings.levelMin, min(settings.levelMax, settings.level))
+    }
+    try settings.check()
+    if let idle = settings.idle(among: Tunable.allCases.filter(names.contains)) { throw idle }
+  }
+
+  /// Of what was given, the first that comes to nothing because another policy than `fixed` decides it.
+  public func idle(among given: some Sequence<Tunable>) -> TunableError? {
+    guard policy != .fixed else { return nil }
+    guard let tunable = given.first(where: { $0 == .chunk || $0 == .level }) else { return nil }
+    let name = tunable.rawValue
+    return TunableError(
+      tunable,
+      "\(name) \(text(of: tunable)) holds with policy fixed only, and here it is \(policy.rawValue): set policy to "
+        + "fixed, or bounds by \(name)-min and \(name)-max")
+  }
+}
+
+extension Tunable {
+  /// Those that `check` holds against each other where it names this one, itself included.
+  var checkedWith: [Tunable] {
+    switch self {
+    case .chunkMin: [.chunkMin, .chunkMax]
+    case .levelMin: [.levelMin, .levelMax]
+    case .chunk: [.chunk, .chunkMin, .chunkMax, .policy]
+    case .level: [.level, .levelMin, .levelMax, .policy, .codec]
+    default: [self]
+    }
+  }
 }
 
 /// A tunable that cannot be set so, or tunables that contradict each other.

@@ -6,21 +6,33 @@ public struct Adoption: Hashable, Sendable {
 }
 
 extension AdaptationSettings {
-  /// What a sender's own settings become by its receiver's wishes. Ranges are what both allow, or the sender's where that
-  /// is nothing; of two limits the smaller holds; what is fixed is brought within the ranges.
-  public func adopting(_ wishes: [Setting]) -> Adoption {
+  /// What a sender's own settings become by its receiver's wishes.
+  ///
+  /// Limits of both hold: ranges are what both allow, or the sender's where that is nothing; of two caps the smaller. Of
+  /// the rest a wish holds where this side's operator has not said anything. What is fixed is brought within the ranges.
+  /// - Parameter given: what this side's operator has set: no wish overrules it.
+  public func adopting(_ wishes: [Setting], given: Set<Tunable> = []) -> Adoption {
     guard !wishes.isEmpty else { return Adoption(settings: self) }
     var asked = self
+    var names: Set<Tunable> = []
     var unknown = 0
-    for wish in wishes where (try? asked.set(wish.name, to: wish.value)) == nil { unknown += 1 }
+    for wish in wishes {
+      if let tunable = Tunable(rawValue: wish.name), (try? asked.set(tunable, to: wish.value)) != nil {
+        names.insert(tunable)
+      } else {
+        unknown += 1
+      }
+    }
     var result = Adoption(settings: asked)
+    for tunable in given where !tunable.isLimit { result.settings.copy(tunable, from: self) }
     if unknown > 0 { result.unmet.append("\(unknown) of what is asked for cannot be set") }
     result.narrow(\.chunkMin, \.chunkMax, from: self, "chunk-min, chunk-max") { "\(ByteSize(UInt64($0)))" }
     result.narrow(\.levelMin, \.levelMax, from: self, "level-min, level-max") { "\($0)" }
     result.settings.inflightMax = min(inflightMax, asked.inflightMax)
     let caps = [rateMax, asked.rateMax].compactMap(\.self)
     result.settings.rateMax = caps.min { $0.bytesPerSecond < $1.bytesPerSecond }
-    result.fix(asked: Set(wishes.map(\.name)))
+    result.settings.fixWithinRanges()
+    result.compare(names, with: asked)
     return result
   }
 
@@ -31,6 +43,18 @@ extension AdaptationSettings {
     limited.chunkMax = max(chunkMin, limit)
     limited.chunk = min(chunk, limited.chunkMax)
     return limited
+  }
+
+  /// Brings what `fixed` says within the ranges.
+  fileprivate mutating func fixWithinRanges() {
+    guard policy == .fixed else { return }
+    chunk = min(chunkMax, max(chunkMin, chunk))
+    level = min(levelMax, max(levelMin, level))
+  }
+
+  private mutating func copy(_ tunable: Tunable, from other: AdaptationSettings) {
+    // What it writes it reads.
+    try? set(tunable, to: other.text(of: tunable))
   }
 }
 
@@ -50,18 +74,24 @@ extension Adoption {
     }
   }
 
-  /// Brings what `fixed` says within the ranges. It is told of what was asked for by name.
-  fileprivate mutating func fix(asked names: Set<String>) {
-    guard settings.policy == .fixed else { return }
-    let chunk = min(settings.chunkMax, max(settings.chunkMin, settings.chunk))
-    if chunk != settings.chunk, names.contains("chunk") {
-      let (asked, given) = (ByteSize(UInt64(settings.chunk)), ByteSize(UInt64(chunk)))
-      unmet.append("chunk \(given) in place of \(asked)")
+  /// Tells of each that was asked for by name and became something else, where that makes a difference.
+  fileprivate mutating func compare(_ names: Set<Tunable>, with asked: AdaptationSettings) {
+    for tunable in Tunable.allCases where names.contains(tunable) && settings.uses(tunable) {
+      let (given, wanted) = (settings.text(of: tunable), asked.text(of: tunable))
+      if given != wanted { unmet.append("\(tunable.rawValue) \(given) in place of \(wanted)") }
     }
-    let level = min(settings.levelMax, max(settings.levelMin, settings.level))
-    if level != settings.level, settings.codec != .none, names.contains("level") {
-      unmet.append("level \(level) in place of \(settings.level)")
+  }
+}
+
+extension AdaptationSettings {
+  /// Limits aside, whether it makes a difference by this policy and codec.
+  fileprivate func uses(_ tunable: Tunable) -> Bool {
+    switch tunable {
+    case .chunkMin, .chunkMax, .levelMin, .levelMax, .inflightMax, .rateMax: false
+    case .policy, .codec, .congestion, .window: true
+    case .chunk: policy == .fixed
+    case .level: policy == .fixed && codec != .none
+    case .growth, .backoff, .rttThreshold, .lossThreshold: policy == .threshold
     }
-    (settings.chunk, settings.level) = (chunk, level)
   }
 }

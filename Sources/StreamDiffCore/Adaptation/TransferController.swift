@@ -1,7 +1,8 @@
 /// A sender's controller: observations in, decisions out. Pure: the same inputs in the same order give the same
 /// decisions, bit for bit, so that a trace of them can be replayed.
 public struct TransferController: Sendable {
-  /// A receiver that asks for smaller chunks gets these: below, chunks cost more than they could save it.
+  /// What `AdaptationHint.chunkMaximum` says below counts as this: a peer's number must not make chunks that cost more
+  /// than they could save it. (A `chunk-max` among its wishes is an operator's, and may be smaller.)
   public static let leastChunkMaximum = 4 << 10
 
   public private(set) var settings: AdaptationSettings

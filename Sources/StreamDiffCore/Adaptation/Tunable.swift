@@ -30,7 +30,7 @@ public enum Tunable: String, Hashable, Sendable, CaseIterable {
     case .growth: "1.1 to 4"
     case .backoff: "0.5 to 0.9"
     case .rttThreshold: "1ms to 60s"
-    case .lossThreshold: "0% to 100%"
+    case .lossThreshold: "0% to 100%, as 0.5%"
     case .inflightMax: "64KiB to 1GiB"
     case .rateMax: "none, or bytes per second from 1KiB on, as 12MB or 100Mbit"
     }
@@ -81,11 +81,14 @@ extension AdaptationSettings {
     case .backoff: backoff = try factor(0.5...0.9)
     case .rttThreshold: rttThreshold = try time(.milliseconds(1) ... .seconds(60))
     case .lossThreshold:
-      let isPercent = text.hasSuffix("%")
-      let number = try unwrap(Double(isPercent ? text.dropLast() : text[...])) / (isPercent ? 100 : 1)
-      lossThreshold = try unwrap(0...1 ~= number ? number : nil)
+      let loss = try unwrap(Percentage(text)).share
+      lossThreshold = try unwrap(0...1 ~= loss ? loss : nil)
     case .inflightMax: inflightMax = try bytes(64 << 10...1 << 30)
     case .rateMax:
+      if let clear = ByteRate.clearSpellings(of: text) {
+        throw TunableError(
+          tunable, "rate-max '\(text)': in bits that is \(clear.bits), in bytes \(clear.bytes): write which")
+      }
       let rate = text == "none" ? nil : try unwrap(ByteRate(text))
       rateMax = try unwrap(rate.map { $0.bytesPerSecond >= 1 << 10 } ?? true ? .some(rate) : nil)
     }
@@ -112,9 +115,7 @@ extension AdaptationSettings {
     case .growth: "\(growth)"
     case .backoff: "\(backoff)"
     case .rttThreshold: "\(TimeSpan(rttThreshold))"
-    case .lossThreshold:
-      // What reads back as another number is written without percent.
-      lossThreshold * 100 / 100 == lossThreshold ? "\(lossThreshold * 100)%" : "\(lossThreshold)"
+    case .lossThreshold: "\(Percentage(lossThreshold))"
     case .inflightMax: "\(ByteSize(UInt64(inflightMax)))"
     case .rateMax: rateMax.map { "\($0)" } ?? "none"
     }

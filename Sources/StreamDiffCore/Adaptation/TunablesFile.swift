@@ -69,7 +69,7 @@ public struct TunablesFile: Sendable {
       return
     }
     guard let equals = words.firstIndex(of: "=") else {
-      throw TunableError(nil, "'\(words)' is no NAME = VALUE and no [peer HOST:PORT]")
+      throw TunableError(nil, "'\(words)' is no NAME = VALUE and no [peer ADDRESS]")
     }
     let tunable = try Tunable(named: String(Self.trimmed(words[..<equals])))
     let text = String(Self.trimmed(words[words.index(after: equals)...]))
@@ -82,25 +82,32 @@ public struct TunablesFile: Sendable {
 
   private static func peer(_ words: Substring) throws(TunableError) -> TuningPeer {
     let prefix = "[peer "
-    guard words.hasPrefix(prefix), words.hasSuffix("]"),
-      let peer = TuningPeer(trimmed(words.dropFirst(prefix.count).dropLast()))
-    else { throw TunableError(nil, "'\(words)' is no [peer HOST] or [peer HOST:PORT]") }
+    guard words.hasPrefix(prefix), words.hasSuffix("]") else {
+      throw TunableError(nil, "'\(words)' is no [peer ADDRESS] or [peer ADDRESS:PORT]")
+    }
+    let text = trimmed(words.dropFirst(prefix.count).dropLast())
+    guard let peer = TuningPeer(text) else { throw TunableError(nil, "'\(text)' is not \(TuningPeer.form)") }
     return peer
   }
 
-  /// Where a contradiction among the values of `peer` stands: the line of `tunable`, or the last that says
-  /// something for it.
-  public func line(of tunable: Tunable?, for peer: TuningPeer?) -> Int {
+  /// Where a contradiction among the values of `peer` stands: in the section nearest to it that has a part in it, the
+  /// last such line.
+  /// - Parameter tunable: as the error names it.
+  /// - Returns: `nil` where no line has a part in it.
+  public func line(of tunable: Tunable?, for peer: TuningPeer?) -> Int? {
+    guard let tunable else { return nil }
     let sections = [peer, peer?.wholeHost, nil].compactMap { places[$0] }
-    if let tunable, let place = sections.lazy.compactMap({ $0[tunable] }).first { return place + 1 }
-    return (sections.first { !$0.isEmpty }?.values.max() ?? 0) + 1
+    return sections.lazy.compactMap { section in tunable.checkedWith.compactMap { section[$0] }.max() }.first
+      .map { $0 + 1 }
   }
 
   // MARK: Changing
 
   /// Sets what the change sets and removes what it resets.
   public mutating func apply(_ change: TuningChange) {
-    for tunable in change.reset { remove(tunable, for: change.peer) }
+    for peer in change.resetsPeers ? Array(places.keys) : [change.peer] {
+      for tunable in change.reset { remove(tunable, for: peer) }
+    }
     for (tunable, text) in change.values.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
       set(tunable, to: text, for: change.peer)
     }

@@ -13,6 +13,7 @@ public struct TuningTable: Sendable {
   public static let peersLimit = 1024
 
   private let flags: AdaptationSettings
+  private let flagged: Set<Tunable>
   /// What a receiver asks for without being told: limits that were given as flags.
   private let givenLimits: Values
   public private(set) var file: Overrides = [:]
@@ -23,6 +24,7 @@ public struct TuningTable: Sendable {
     var settings = AdaptationSettings()
     try settings.apply(flags.map { ($0.name, $0.value) })
     self.flags = settings
+    flagged = Set(flags.compactMap { Tunable(rawValue: $0.name) })
     var limits = Values()
     for flag in flags {
       if let tunable = Tunable(rawValue: flag.name), tunable.isLimit { limits[tunable] = flag.value }
@@ -41,6 +43,9 @@ public struct TuningTable: Sendable {
     }
     return settings
   }
+
+  /// What an operator has said something of, whatever it says: no receiver's wish overrules it.
+  public func given(for peer: TuningPeer?) -> Set<Tunable> { flagged.union(values(for: peer).keys) }
 
   /// What a receiver asks its sender for: what was set here, and limits of the flags. (A sender's own choice is
   /// not overruled by what this server does when it sends.)
@@ -83,22 +88,35 @@ public struct TuningTable: Sendable {
   // MARK: Changing
 
   /// What a file says contradicts itself, the flags or what was tuned since.
-  public struct Contradiction: Error, Hashable, Sendable {
+  public struct Contradiction: Error, Hashable, Sendable, CustomStringConvertible {
     public var peer: TuningPeer?
     public var error: TunableError
+
+    public var description: String { peer.map { "for \($0): \(error)" } ?? "\(error)" }
   }
 
   /// Does all of it or nothing.
   public mutating func apply(_ change: TuningChange) throws(TunableError) {
     var changed = self
-    for tunable in change.reset {
-      let isInFile = file[change.peer]?[tunable] != nil
-      changed.tuned[change.peer, default: [:]][tunable] = isInFile ? .some(nil) : .none
+    for peer in change.resetsPeers ? Set(file.keys).union(tuned.keys) : [change.peer] {
+      for tunable in change.reset {
+        let isInFile = file[peer]?[tunable] != nil
+        changed.tuned[peer, default: [:]][tunable] = isInFile ? .some(nil) : .none
+      }
     }
     for (tunable, text) in change.values { changed.tuned[change.peer, default: [:]][tunable] = text }
-    if changed.tuned[change.peer]?.isEmpty == true { changed.tuned[change.peer] = nil }
+    changed.tuned = changed.tuned.filter { !$0.value.isEmpty }
     try changed.check(change.peer)
     self = changed
+  }
+
+  /// What was tuned for single connections that are not open any more holds for nobody. (What the file says of them and was
+  /// reset stays reset.)
+  public mutating func forgetTuned(except isOpen: (TuningPeer) -> Bool) {
+    for case let (peer?, values) in tuned where peer.port != nil && !isOpen(peer) {
+      let resets = values.filter { $0.value == nil }
+      tuned[peer] = resets.isEmpty ? nil : resets
+    }
   }
 
   /// What the file says now.
@@ -110,6 +128,7 @@ public struct TuningTable: Sendable {
     var changed = self
     changed.file = file
     for change in persisted ?? [] {
+      if change.resetsPeers { changed.tuned = [:] }
       for tunable in change.reset + change.values.keys { changed.tuned[change.peer]?[tunable] = .none }
     }
     for (peer, values) in changed.tuned {
@@ -142,7 +161,7 @@ public struct TuningTable: Sendable {
       do throws(TunableError) {
         try settings(for: peer).check()
       } catch {
-        throw TunableError(error.tunable, "for \(peer): \(error.detail)")
+        throw TunableError(error.tunable, "\(Contradiction(peer: peer, error: error))")
       }
     }
   }
@@ -154,6 +173,11 @@ public struct TuningChange: Hashable, Sendable {
   /// As `AdaptationSettings` writes them.
   public var values: [Tunable: String]
   public var reset: [Tunable]
+  /// What is reset is it for single peers too.
+  public var resetsPeers = false
+
+  /// In place of a name among those to reset: all of them, and where that is for all peers, for single ones too.
+  public static let everything = "all"
 
   init(peer: TuningPeer?, values: [Tunable: String], reset: [Tunable]) {
     (self.peer, self.values, self.reset) = (peer, values, reset)
@@ -167,7 +191,8 @@ public struct TuningChange: Hashable, Sendable {
       values[tunable] = try tunable.normal(setting.value)
     }
     var names: [Tunable] = []
-    for name in reset {
+    let isEverything = reset.contains(Self.everything)
+    for name in isEverything ? Tunable.allCases.map(\.rawValue) : reset {
       let tunable = try Tunable(named: name)
       guard values[tunable] == nil else {
         throw TunableError(tunable, "\(name) is to be set and to be reset")
@@ -175,6 +200,7 @@ public struct TuningChange: Hashable, Sendable {
       names.append(tunable)
     }
     self.init(peer: peer, values: values, reset: names)
+    resetsPeers = isEverything && peer == nil
   }
 
   public var isEmpty: Bool { values.isEmpty && reset.isEmpty }

@@ -4,7 +4,9 @@ public struct ByteRate: Hashable, Sendable, CustomStringConvertible {
 
   public init(bytesPerSecond: UInt64) { self.bytesPerSecond = bytesPerSecond }
 
+  /// - Returns: `nil` also for `100Mb`, which some take for bits and others for bytes.
   public init?(_ text: some StringProtocol) {
+    guard Self.clearSpellings(of: text) == nil else { return nil }
     let size = text.hasSuffix("/s") ? text.dropLast(2) : text[...]
     let lowered = size.lowercased()
     guard lowered.hasSuffix("bit") else {
@@ -17,5 +19,23 @@ public struct ByteRate: Hashable, Sendable, CustomStringConvertible {
     bytesPerSecond = bits.bytes / 8
   }
 
-  public var description: String { "\(ByteSize(bytesPerSecond))/s" }
+  /// What `100Mb` may mean, as this type reads it: `100Mbit` and `100MB`.
+  /// - Returns: `nil` for what is clear, or no rate at all.
+  public static func clearSpellings(of text: some StringProtocol) -> (bits: String, bytes: String)? {
+    let name = ["/s", "ps"].first { text.hasSuffix($0) }.map { text.dropLast($0.count) } ?? text[...]
+    guard name.hasSuffix("b"), ByteSize(name) != nil else { return nil }
+    let stem = name.dropLast()
+    return ("\(stem)bit", "\(stem)B")
+  }
+
+  /// In the largest unit that leaves a whole number.
+  public var description: String {
+    let units: [(String, UInt64)] = [
+      ("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1000), ("GiB", 1 << 30), ("MiB", 1 << 20),
+      ("KiB", 1 << 10),
+    ]
+    let fitting = units.filter { bytesPerSecond > 0 && bytesPerSecond.isMultiple(of: $0.1) }
+    guard let (unit, size) = fitting.max(by: { $0.1 < $1.1 }) else { return "\(bytesPerSecond)B/s" }
+    return "\(bytesPerSecond / size)\(unit)/s"
+  }
 }

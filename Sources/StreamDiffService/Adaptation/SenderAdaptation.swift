@@ -116,7 +116,7 @@ final class SenderAdaptation: Sendable {
 
   /// Has what the operator, the receiver and the course say hold: not only when the next look comes, for the first byte.
   private func adopt(_ state: inout State) {
-    let adoption = tuning.settings.adopting(state.hint.settings)
+    let adoption = tuning.adopting(state.hint.settings)
     let wanted = adoption.settings.limited(toChunks: course.chunkLimit)
     state.unmet = adoption.unmet
     guard wanted != state.controller.settings else { return }

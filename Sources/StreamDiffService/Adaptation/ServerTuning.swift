@@ -5,9 +5,6 @@ import Synchronization
 
 /// A server's tunables, their file, and the open sessions that follow them.
 final class ServerTuning: Sendable {
-  /// In the data directory.
-  static let fileName = "tunables.conf"
-
   private struct Session {
     var peer: TuningPeer?
     var isSending: Bool
@@ -18,6 +15,13 @@ final class ServerTuning: Sendable {
     var table: TuningTable
     var sessions: [UInt64: Session] = [:]
     var next: UInt64 = 0
+    /// Open ones. (The next from an address and port may come before the end of the last is seen.)
+    var connections: [TuningPeer: Int] = [:]
+
+    /// What was tuned for a connection ends with it.
+    mutating func forget() {
+      table.forgetTuned { connections[$0] != nil }
+    }
   }
 
   private let path: String
@@ -33,7 +37,7 @@ final class ServerTuning: Sendable {
   init(
     flags: [Setting], directory: String, fileSystem: any FileSystem, logger: Logger
   ) throws {
-    path = "\(directory)/\(Self.fileName)"
+    path = "\(directory)/\(DataDirectory.tunablesName)"
     (self.fileSystem, self.logger) = (fileSystem, logger)
     state = Mutex(State(table: try TuningTable(flags: flags)))
     let file = try read()
@@ -48,7 +52,8 @@ final class ServerTuning: Sendable {
     state.withLock { state in
       let peer = TuningPeer(peer)
       let tuning = SessionTuning(
-        state.table.settings(for: peer), wishes: isSending ? [] : state.table.wishes(for: peer))
+        state.table.settings(for: peer), given: state.table.given(for: peer),
+        wishes: isSending ? [] : state.table.wishes(for: peer))
       state.next += 1
       state.sessions[state.next] = Session(peer: peer, isSending: isSending, tuning: tuning)
       return (tuning, state.next)
@@ -61,14 +66,28 @@ final class ServerTuning: Sendable {
   private func adopt(_ table: TuningTable) -> [TuningPeer?] {
     let sessions = state.withLock { state in
       state.table = table
+      state.forget()
       return state.sessions.values
     }
     for session in sessions {
       session.tuning.change(
-        to: table.settings(for: session.peer),
+        to: table.settings(for: session.peer), given: table.given(for: session.peer),
         wishes: session.isSending ? [] : table.wishes(for: session.peer))
     }
     return sessions.map(\.peer)
+  }
+
+  // MARK: Connections
+
+  /// One came, or went. On its loop.
+  /// - Parameter peer: as `status` shows it.
+  func connection(_ peer: String, isOpen: Bool) {
+    guard let peer = TuningPeer(peer) else { return }
+    state.withLock { state in
+      let count = state.connections[peer, default: 0] + (isOpen ? 1 : -1)
+      state.connections[peer] = count > 0 ? count : nil
+      if count <= 0 { state.forget() }
+    }
   }
 
   // MARK: Reading and changing
@@ -86,6 +105,9 @@ final class ServerTuning: Sendable {
       let before = table
       var after = before
       try after.apply(change)
+      if let peer = change.peer, peer.port != nil, !isPersistent, !change.values.isEmpty {
+        guard state.withLock({ $0.connections[peer] != nil }) else { throw TuningRefusal.notConnected(peer) }
+      }
       guard after.peers.count <= TuningTable.peersLimit else { throw TuningRefusal.tooManyPeers }
       if isPersistent {
         let changes = change.isEmpty ? before.changes : [change]
@@ -125,7 +147,7 @@ final class ServerTuning: Sendable {
     do throws(TunablesFile.Problem) {
       return try TunablesFile(bytes)
     } catch {
-      throw TunablesFileError(path: path, problem: error)
+      throw TunablesFileError(path: path, line: error.line, detail: error.detail)
     }
   }
 
@@ -135,8 +157,8 @@ final class ServerTuning: Sendable {
     do throws(TuningTable.Contradiction) {
       try table.replace(file: file.values, persisted: persisted)
     } catch {
-      let line = file.line(of: error.error.tunable, for: error.peer)
-      throw TunablesFileError(path: path, problem: .init(line: line, detail: error.error.detail))
+      throw TunablesFileError(
+        path: path, line: file.line(of: error.error.tunable, for: error.peer), detail: "\(error)")
     }
   }
 
@@ -160,10 +182,14 @@ final class ServerTuning: Sendable {
 /// The configuration file is wrong.
 struct TunablesFileError: Error, CustomStringConvertible {
   var path: String
-  var problem: TunablesFile.Problem
-  var description: String { "\(path):\(problem.line): \(problem.detail)" }
+  /// `nil` where it is wrong by what it does not say.
+  var line: Int?
+  var detail: String
+  var description: String { "\(path):\(line.map { "\($0):" } ?? "") \(detail)" }
 }
 
 enum TuningRefusal: Error {
+  /// It would hold for nobody, and stay.
+  case notConnected(TuningPeer)
   case tooManyPeers
 }

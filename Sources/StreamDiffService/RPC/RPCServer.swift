@@ -23,13 +23,16 @@ public final class RPCServer: Sendable {
   /// - Parameters:
   ///   - port: 0 picks a free one.
   ///   - group: its loops carry the connections; one or two are enough.
+  ///   - connection: told of each that comes and that goes, on its loop.
   /// - Throws: why the address cannot be listened on.
   public static func bind(
     host: String, port: Int, router: RPCRouter, limits: RPCLimits = RPCLimits(),
     logger: Logger = Logger(label: "streamdiff.rpc"),
-    group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
+    group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+    connection: @escaping @Sendable (_ peer: String, _ isOpen: Bool) -> Void = { _, _ in }
   ) async throws -> RPCServer {
-    let shared = ServerShared(router: router, limits: limits, logger: logger, group: group)
+    let shared = ServerShared(
+      router: router, limits: limits, logger: logger, group: group, onConnection: connection)
     let channel = try await ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 512)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)

@@ -40,6 +40,7 @@ final class ServerConnection: HTTP2Connection {
   override func opened() {
     peer = channel?.remoteAddress?.hostAndPort ?? "unknown"
     ticket = shared.open.enter(peer)
+    shared.onConnection(peer, true)
     switch shared.admit(bound, card) {
     case .admitted: super.opened()
     case .draining: refuse(.noError)
@@ -67,6 +68,7 @@ final class ServerConnection: HTTP2Connection {
 
   override func closed() {
     shared.left(self)
+    shared.onConnection(peer, false)
     if let ticket { shared.open.leave(ticket) }
   }
 

@@ -21,10 +21,17 @@ final class ServerShared: Sendable {
   /// Connections and handlers of streaming calls.
   let open = OpenCount()
   let load = ServerLoad()
+  /// One came, or went: from where.
+  typealias OnConnection = @Sendable (_ peer: String, _ isOpen: Bool) -> Void
+  let onConnection: OnConnection
   private let mailboxes: [ObjectIdentifier: LoopMailbox]
   private let state = Mutex(State())
 
-  init(router: RPCRouter, limits: RPCLimits, logger: Logger, group: any EventLoopGroup) {
+  init(
+    router: RPCRouter, limits: RPCLimits, logger: Logger, group: any EventLoopGroup,
+    onConnection: @escaping OnConnection
+  ) {
+    self.onConnection = onConnection
     self.router = router
     self.limits = limits
     self.logger = logger

@@ -7,9 +7,15 @@ import StreamDiffStorage
 ///     format   "streamdiff data N\n": the version of everything below
 ///     wal/     the log, see WriteAheadLog
 ///     state/   the state, see StateStore
+///     tunables.conf   optional, the operator's: it may be here before anything else
 struct DataDirectory: Sendable {
   static let formatVersion = 1
   private static let formatPrefix = "streamdiff data "
+  static let tunablesName = "tunables.conf"
+
+  /// What may stand in a directory that nobody has served yet: a lock, a start that was cut off, and what an operator
+  /// has prepared.
+  private static let preparations: Set = ["LOCK", "format.new", tunablesName]
 
   let path: String
   /// `nil` where it is only looked at and nobody ever served it.
@@ -85,7 +91,7 @@ struct DataDirectory: Sendable {
   ) throws(StorageError) -> Bool {
     let file = path + "/format"
     guard let bytes = try fileSystem.readFile(file, limit: 4096) else {
-      let others = try fileSystem.list(path).filter { $0 != "LOCK" && $0 != "format.new" }.sorted()
+      let others = try fileSystem.list(path).filter { !preparations.contains($0) }.sorted()
       guard let first = others.first else { return false }
       guard !others.contains("wal"), !others.contains("state") else {
         throw StorageError(.damaged, path: file, "this file is missing: put it back")

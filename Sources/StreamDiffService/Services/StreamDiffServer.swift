@@ -74,7 +74,7 @@ public final class StreamDiffServer: Sendable {
     do {
       let server = try await RPCServer.bind(
         host: configuration.host, port: configuration.port, router: router, limits: configuration.limits,
-        logger: logger, group: group)
+        logger: logger, group: group, connection: tuning.connection)
       bound.server.withLock { $0 = server }
       replica.whenFailed { _ in health.set(isServing: false) }
       return StreamDiffServer(

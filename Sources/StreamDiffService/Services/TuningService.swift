@@ -47,7 +47,7 @@ struct TuningService: Sendable {
     if text.isEmpty { return nil }
     guard let peer = TuningPeer(text) else {
       throw GRPCStatus(
-        .invalidArgument, "'\(printable(text.utf8))' is no HOST or HOST:PORT as status shows them")
+        .invalidArgument, "'\(printable(text.utf8))' is not \(TuningPeer.form)")
     }
     return peer
   }
@@ -67,6 +67,13 @@ struct TuningService: Sendable {
     case let error as TunableError: GRPCStatus(.invalidArgument, printable(error.detail.utf8))
     // An operator changed the file since, and not well: nobody's argument is at fault.
     case let error as TunablesFileError: GRPCStatus(.failedPrecondition, "\(error)")
+    // What was to be kept is not: the caller may do without, and trying again changes nothing.
+    case let error as StorageError where error.code == .io || error.code == .unwritable:
+      GRPCStatus(.failedPrecondition, "not done, since it cannot be kept: \(error)")
+    case TuningRefusal.notConnected(let peer):
+      GRPCStatus(
+        .failedPrecondition,
+        "no connection from \(peer) is open: set it for its address, or persist it for a connection to come")
     case TuningRefusal.tooManyPeers:
       GRPCStatus(
         .resourceExhausted,

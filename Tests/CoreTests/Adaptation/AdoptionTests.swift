@@ -14,7 +14,7 @@ import Testing
       ([], [("level-max", "3")], ["level-max": "3"], []),
       // Of two ranges what both allow, of two limits the smaller: that is no refusal.
       ([("level-max", "12")], [("level-max", "19")], ["level-max": "12"], []),
-      ([("rate-max", "1MB")], [("rate-max", "9MB")], ["rate-max": "1000000/s"], []),
+      ([("rate-max", "1MB")], [("rate-max", "9MB")], ["rate-max": "1MB/s"], []),
       (
         [("level-max", "12")], [("policy", "fixed"), ("level", "19"), ("level-max", "19")],
         ["policy": "fixed", "level": "12"], ["level 12 in place of 19"]
@@ -50,6 +50,47 @@ import Testing
     try adoption.settings.check()
   }
 
+  @Test(
+    "what its operator has said a sender keeps, limits aside, and tells of; the rest is its receiver's to wish for",
+    arguments: [
+      // The processor is the server's.
+      ([("codec", "none")], [("codec", "zstd")], ["codec": "none"], ["codec none in place of zstd"]),
+      ([("codec", "auto")], [("codec", "none")], ["codec": "auto"], ["codec auto in place of none"]),
+      // The same is no refusal, and what was left alone is free.
+      (
+        [("codec", "none"), ("policy", "threshold")],
+        [("codec", "none"), ("congestion", "cubic"), ("growth", "2")],
+        ["codec": "none", "policy": "threshold", "congestion": "cubic", "growth": "2.0"], []
+      ),
+      (
+        [("policy", "model"), ("congestion", "bbr")],
+        [("policy", "fixed"), ("level", "9"), ("chunk", "4KiB"), ("congestion", "cubic")],
+        ["policy": "model", "congestion": "bbr"],
+        ["policy model in place of fixed", "congestion bbr in place of cubic"]
+      ),
+      // A limit always wins, over what is fixed as well.
+      (
+        [("policy", "fixed"), ("chunk", "32KiB"), ("level", "9")],
+        [("chunk-max", "4KiB"), ("level-max", "3"), ("level", "1")],
+        ["chunk": "4KiB", "level": "3"], ["level 3 in place of 1"]
+      ),
+      (
+        [("chunk-max", "32KiB"), ("rate-max", "1MB")], [("chunk-max", "16KiB"), ("rate-max", "12kB")],
+        ["chunk-max": "16KiB", "rate-max": "12kB/s"], []
+      ),
+    ] as [([(String, String)], [(String, String)], [String: String], [String])])
+  func given(
+    own: [(String, String)], wishes: [(String, String)], expected: [String: String], unmet: [String]
+  ) throws {
+    let given = try Set(own.map { try Tunable(named: $0.0) })
+    let adoption = try Self.own(own).adopting(wishes.map { Setting(name: $0, value: $1) }, given: given)
+    for (name, value) in expected {
+      #expect(adoption.settings.text(of: try Tunable(named: name)) == value)
+    }
+    #expect(adoption.unmet == unmet)
+    try adoption.settings.check()
+  }
+
   @Test("whatever is wished for, what comes of it can be set", arguments: 0..<200)
   func anything(seed: Int) throws {
     var random = SplitMix(seed: seed)
@@ -67,7 +108,11 @@ import Testing
       var changed = own
       if (try? changed.set(wish.name, to: wish.value)) != nil, (try? changed.check()) != nil { own = changed }
     }
-    let adoption = own.adopting(wishes())
+    let given = Set(Tunable.allCases.filter { _ in Bool.random(using: &random) })
+    let adoption = own.adopting(wishes(), given: given)
+    for tunable in [Tunable.policy, .codec, .congestion, .growth] where given.contains(tunable) {
+      #expect(adoption.settings.text(of: tunable) == own.text(of: tunable))
+    }
     try adoption.settings.check()
     #expect(adoption.settings.chunkMin >= own.chunkMin && adoption.settings.chunkMax <= own.chunkMax)
     #expect(adoption.settings.levelMin >= own.levelMin && adoption.settings.levelMax <= own.levelMax)

@@ -53,16 +53,16 @@ import Testing
   @Test("a change that contradicts itself or what is set for a peer does nothing at all")
   func contradiction() throws {
     var table = try Self.table()
-    try table.apply(Self.change("h", [("chunk-min", "32KiB")]))
+    try table.apply(Self.change("10.0.0.1", [("chunk-min", "32KiB")]))
     #expect(throws: TunableError.self) {
       try table.apply(Self.change(nil, [("level-max", "3"), ("chunk-max", "16KiB")]))
     }
     #expect(table.settings(for: nil) == AdaptationSettings())
     let error = #expect(throws: TunableError.self) {
-      try table.apply(Self.change("h", [("chunk-max", "8KiB")]))
+      try table.apply(Self.change("10.0.0.1", [("chunk-max", "8KiB")]))
     }
     #expect(error?.detail.contains("chunk-min 32KiB is above chunk-max 8KiB") == true)
-    #expect(table.settings(for: TuningPeer("h:1")).chunkMax == 64 << 10)
+    #expect(table.settings(for: TuningPeer("10.0.0.1:1")).chunkMax == 64 << 10)
   }
 
   @Test("a reset leaves what would hold without it, also what a file says until it is read again")
@@ -76,6 +76,53 @@ import Testing
     try table.replace(file: file)
     #expect(table.settings(for: nil).levelMax == 5)
     #expect(table.tuned.isEmpty)
+  }
+
+  @Test(
+    "a reset of everything is one for single peers too; of one peer it is for that alone",
+    arguments: [false, true])
+  func everything(isPersistent: Bool) throws {
+    let file = try Self.file("level-max = 5\n[peer 10.0.0.7]\nlevel-max = 6\n[peer 10.0.0.8]\nlevel-max = 7")
+    var table = try Self.table()
+    try table.replace(file: file)
+    try table.apply(Self.change("10.0.0.9", [("growth", "2")]))
+    try table.apply(Self.change("10.0.0.7", [], reset: ["all"]))
+    #expect(table.peers.map(\.description) == ["10.0.0.8", "10.0.0.9"])
+    let all = try Self.change(nil, [], reset: ["all"])
+    try table.apply(all)
+    if isPersistent { try table.replace(file: [:], persisted: [all]) }
+    #expect(table.peers.isEmpty)
+    #expect(table.settings(for: TuningPeer("10.0.0.8")) == AdaptationSettings())
+    #expect(table.tuned.isEmpty == isPersistent)
+  }
+
+  @Test("what was tuned for a connection ends with it; what the file says stays")
+  func connections() throws {
+    let (open, closed) = (TuningPeer("10.0.0.7:40"), TuningPeer("10.0.0.7:41"))
+    var table = try Self.table()
+    try table.replace(file: Self.file("[peer 10.0.0.7:41]\nlevel-max = 7"))
+    for peer in ["10.0.0.7:40", "10.0.0.7:41", "10.0.0.7"] {
+      try table.apply(Self.change(peer, [("growth", "2")]))
+    }
+    table.forgetTuned { $0 == open }
+    #expect(table.tuned.keys.contains(open) && !table.tuned.keys.contains(closed))
+    #expect(table.settings(for: closed).text(of: .levelMax) == "7")
+    #expect(table.settings(setFor: TuningPeer("10.0.0.7")).map(\.name) == ["growth"])
+    try table.apply(Self.change("10.0.0.7:41", [("growth", "3")], reset: ["level-max"]))
+    table.forgetTuned { _ in false }
+    #expect(table.settings(for: closed).text(of: .levelMax) == "12")
+    #expect(table.settings(for: closed).text(of: .growth) == "2.0")
+  }
+
+  @Test("what an operator has set, as flag, by file or since, no receiver overrules; what was reset it may")
+  func given() throws {
+    var table = try Self.table(flags: [("codec", "none")])
+    try table.replace(file: Self.file("[peer 10.0.0.7]\npolicy = model"))
+    try table.apply(Self.change(nil, [("congestion", "cubic")]))
+    #expect(table.given(for: nil) == [.codec, .congestion])
+    #expect(table.given(for: TuningPeer("10.0.0.7:1")) == [.codec, .congestion, .policy])
+    try table.apply(Self.change("10.0.0.7", [], reset: ["policy"]))
+    #expect(table.given(for: TuningPeer("10.0.0.7:1")) == [.codec, .congestion])
   }
 
   @Test("persisting one thing leaves another reset as it is")
@@ -95,18 +142,21 @@ import Testing
   func wishes() throws {
     var table = try Self.table(flags: [("policy", "threshold"), ("rate-max", "1MB")])
     #expect(table.wishes(for: nil) == [Setting(name: "rate-max", value: "1MB")])
-    try table.apply(Self.change("h", [("policy", "fixed")]))
-    #expect(table.wishes(for: TuningPeer("h:9")).map(\.name) == ["policy", "rate-max"])
-    #expect(table.wishes(for: TuningPeer("g:9")).map(\.name) == ["rate-max"])
+    try table.apply(Self.change("10.0.0.1", [("policy", "fixed")]))
+    #expect(table.wishes(for: TuningPeer("[::ffff:10.0.0.1]:9")).map(\.name) == ["policy", "rate-max"])
+    #expect(table.wishes(for: TuningPeer("10.0.0.2:9")).map(\.name) == ["rate-max"])
   }
 
   @Test(
     "peers are addresses as status shows them",
     arguments: [
       ("127.0.0.1:5", "127.0.0.1:5"), ("127.0.0.1", "127.0.0.1"), ("[::1]:5", "[::1]:5"), ("::1", "[::1]"),
-      ("[FE80::1%eth0]", "[fe80::1%eth0]"), ("", nil), ("h:0", nil), ("h:65536", nil), ("a b", nil),
-      (":5", nil),
-      ("h]:5", nil), ("[::1]x", nil), (String(repeating: "a", count: 65), nil),
+      ("::ffff:127.0.0.1", "127.0.0.1"), ("[::FFFF:7f00:1]:5", "127.0.0.1:5"),
+      ("[127.0.0.1]:5", "127.0.0.1:5"),
+      ("2001:DB8:0:0:0:0:0:1", "[2001:db8::1]"), ("2001:db8::1:4500", "[2001:db8::1:4500]"), ("", nil),
+      ("web1", nil), ("web1:80", nil), ("[fe80::1%eth0]", nil), ("127.0.0.1:0", nil),
+      ("127.0.0.1:65536", nil),
+      ("127.0.0.1:+5", nil), ("127.1", nil), (":5", nil), ("127.0.0.1]:5", nil), ("[::1]x", nil), ("[]", nil),
     ])
   func peers(text: String, expected: String?) {
     #expect(TuningPeer(text)?.description == expected)

@@ -23,8 +23,10 @@ extension EntryPoints {
       try table.replace(file: file.values)
       seen.note(count: table.peers.count)
     } catch {
+      let lines = input.count { $0 == UInt8(ascii: "\n") } + 1
       let line = file.line(of: error.error.tunable, for: error.peer)
-      try require(line >= 1, "a contradiction in line \(line)")
+      // The table is new: nothing but the file can have a part in it.
+      try require(line.map { 1...lines ~= $0 } ?? false, "a contradiction in line \(line ?? 0) of \(lines)")
       seen.note(error.error.detail)
     }
     try require(
@@ -72,9 +74,9 @@ extension EntryPoints {
 enum TuningSamples {
   static let files = [
     "# all\nchunk-max = 32KiB # why\nlevel-max=6\n\n[peer 10.0.0.7]\nrate-max = 100Mbit\n",
-    "[peer [::1]:80]\n\tpolicy = fixed\r\nchunk=4096\n[peer h]\n", "", "\n\n#\n",
+    "[peer [::1]:80]\n\tpolicy = fixed\r\nchunk=4096\n[peer 2001:db8::1]\n", "", "\n\n#\n",
     "chunk-min=64KiB\nchunk-max=1KiB\n",
-    "loss-threshold = 0.123\nadaptive-window=8s\nbackoff=0.5\ngrowth=4\ncodec=none\ncongestion=bbr\n",
+    "loss-threshold = 12.3%\nadaptive-window=8s\nbackoff=0.5\ngrowth=4\ncodec=none\ncongestion=bbr\n",
   ].map { Array($0.utf8) }
 
   static let words =

@@ -44,6 +44,23 @@ import Testing
     #expect(try files.list(directory.path).sorted() == ["letter.txt"])
   }
 
+  @Test("what an operator prepares makes a directory no foreign one, and no damaged one")
+  func prepared() throws {
+    let directory = ReplicaDirectory()
+    let configuration = Replica.Configuration.test(directory)
+    try files.createDirectory(configuration.directory)
+    try files.replaceFile(configuration.directory + "/tunables.conf", with: Array("growth = 2\n".utf8))
+    try Replica.test(configuration).stop()
+    #expect(try files.list(configuration.directory).contains("tunables.conf"))
+    // With more than that it is not one.
+    let other = ReplicaDirectory()
+    for name in ["letter.txt", "tunables.conf"] { try files.replaceFile("\(other.path)/\(name)", with: []) }
+    let error = #expect(throws: StorageError.self) {
+      try Replica.test(Replica.Configuration(directory: other.path))
+    }
+    #expect(error?.code == .foreign && error?.description.contains("letter.txt") == true)
+  }
+
   @Test("the two who look at a directory that is not ours say the same: it is refused, and that is no damage")
   func foreignToCheck() async throws {
     let directory = ReplicaDirectory()

@@ -31,7 +31,7 @@ struct  Streamdiff__V1__GetTuningRequest
 {
   ProtobufCMessage base;
   /*
-   * as in SessionStatus.peer, or its host alone: every port. Empty: for all
+   * as in SessionStatus.peer, or its IP address alone: every port. Empty: for all
    */
   char *peer;
 };
@@ -52,7 +52,8 @@ struct  Streamdiff__V1__SetTuningRequest
    */
   char *peer;
   /*
-   * most 1024 peers may have settings of their own: RESOURCE_EXHAUSTED
+   * most 1024 peers may have settings of their own: RESOURCE_EXHAUSTED. With a port it
+   * is a connection, and what is set ends with it; not open, it is FAILED_PRECONDITION
    */
   size_t n_settings;
   Streamdiff__V1__Setting **settings;
@@ -62,7 +63,7 @@ struct  Streamdiff__V1__SetTuningRequest
   size_t n_reset;
   char **reset;
   /*
-   * to what holds for all
+   * to what holds for all. "all": every one, and without a peer of single peers too
    */
   /*
    * keep it across a restart of the server; with nothing else: all that was set. The
