@@ -16,7 +16,7 @@ struct Serve: AsyncParsableCommand {
 
       Tunables are what its sessions adapt by where it sends (pulls): of both sides' limits the narrower hold, and what \
       else is set here no pull overrules. Of pushes it asks the limits among its flags and all that `tune` or the file \
-      sets. The file (`name = value`, `[peer HOST:PORT]`, `#`) takes precedence over \
+      sets. The file (`name = value`, `[peer ADDRESS:PORT]`, `#`) takes precedence over \
       flags, `tune` over the file; at each, a host over all peers, and one connection over its host. A file with a \
       mistake refuses the start, and at SIGHUP changes nothing.
 

@@ -259,9 +259,10 @@ def prepared(work):
     for a connection ends with it."""
     data = work / "prepared"
     data.mkdir()
-    (data / "tunables.conf").write_text("codec = none\n[peer ::ffff:127.0.0.1]\npolicy = fixed\nrate-max = 20kB\n")
+    (data / "tunables.conf").write_text("codec = none\nchunk = 4KiB\n[peer ::ffff:127.0.0.1]\npolicy = fixed\nrate-max = 20kB\n")
     with Server(data) as server:
         require(tuned(server)["codec"] == "none", "a file that was there first is not read")
+        require("chunk 4KiB holds with policy fixed only" in server.messages(), f"in vain: {server.messages()}")
         # Some 240 kB, at that rate until they may go.
         run("push", work / "small.ndjson", server=server)
         wishes = ("--codec", "zstd", "--policy", "model", "--congestion", "cubic", "--chunk-min", "128KiB")

@@ -63,6 +63,14 @@ public struct TuningTable: Sendable {
     Set(file.keys).union(tuned.keys).compactMap(\.self).filter { !ownValues(of: $0).isEmpty }.sorted()
   }
 
+  /// What is set in vain, for all or for a peer.
+  public var idle: [Contradiction] {
+    ([nil] + peers).compactMap { peer in
+      let own = ownValues(of: peer).keys.sorted { $0.rawValue < $1.rawValue }
+      return settings(for: peer).idle(among: own).map { Contradiction(peer: peer, error: $0) }
+    }
+  }
+
   private func values(for peer: TuningPeer?) -> Values {
     var values = ownValues(of: nil)
     for place in [peer?.wholeHost, peer].compactMap(\.self) {
@@ -87,7 +95,7 @@ public struct TuningTable: Sendable {
 
   // MARK: Changing
 
-  /// What a file says contradicts itself, the flags or what was tuned since.
+  /// What is set contradicts itself, the flags or what was tuned since.
   public struct Contradiction: Error, Hashable, Sendable, CustomStringConvertible {
     public var peer: TuningPeer?
     public var error: TunableError

@@ -42,6 +42,7 @@ final class ServerTuning: Sendable {
     state = Mutex(State(table: try TuningTable(flags: flags)))
     let file = try read()
     try state.withLock { try replace(file, in: &$0.table) }
+    warnOfIdle(table)
   }
 
   // MARK: Sessions
@@ -136,6 +137,7 @@ final class ServerTuning: Sendable {
       }
       _ = adopt(after)
       log(from: before, to: after, by: "SIGHUP", isPersistent: false)
+      warnOfIdle(after)
       logger.info("tunables were read", metadata: ["file": "\(path)"])
     }
   }
@@ -159,6 +161,12 @@ final class ServerTuning: Sendable {
     } catch {
       throw TunablesFileError(
         path: path, line: file.line(of: error.error.tunable, for: error.peer), detail: "\(error)")
+    }
+  }
+
+  private func warnOfIdle(_ table: TuningTable) {
+    for idle in table.idle {
+      logger.warning("a tunable comes to nothing", metadata: ["file": "\(path)", "reason": "\(idle)"])
     }
   }
 

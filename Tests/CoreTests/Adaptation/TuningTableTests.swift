@@ -125,6 +125,17 @@ import Testing
     #expect(table.given(for: TuningPeer("10.0.0.7:1")) == [.codec, .congestion])
   }
 
+  @Test("what is set in vain is told with whom it is for")
+  func idle() throws {
+    var table = try Self.table()
+    let text = "level = 9\n[peer 10.0.0.7]\npolicy = fixed\nchunk = 1KiB\n[peer 10.0.0.8]\nchunk = 1KiB"
+    try table.replace(file: Self.file(text))
+    let idle = table.idle.map(\.description)
+    #expect(idle.count == 2)
+    #expect(idle.first?.hasPrefix("level 9 holds with policy fixed only") == true, "\(idle)")
+    #expect(idle.last?.hasPrefix("for 10.0.0.8: chunk 1KiB holds") == true, "\(idle)")
+  }
+
   @Test("persisting one thing leaves another reset as it is")
   func persisting() throws {
     var table = try Self.table()
