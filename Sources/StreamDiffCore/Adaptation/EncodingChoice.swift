@@ -99,9 +99,7 @@ struct EncodingChoice: Sendable {
   private mutating func begin(_ rate: Double, _ bounds: AdaptationBounds) {
     let levels = max(bounds.levels.lowerBound, 1)...max(bounds.levels.lowerBound, Self.mostAtStart)
     let candidates = Self.candidates(bounds).filter { $0.codec == .zstd && levels.contains($0.level) }
-    let best = candidates.map { predict($0, rate, .infinity) }.max() ?? 0
-    let first = fastest(candidates.filter { predict($0, rate, .infinity) >= best * Self.tolerance })
-    guard let first, first != current else { return }
+    guard let first = best(of: candidates, rate, .infinity).fastest, first != current else { return }
     current = first
     reason = "\(first) to begin with: \(Text.rate(rate)) in slow start"
   }
@@ -110,11 +108,17 @@ struct EncodingChoice: Sendable {
   private func better(
     than present: Double, _ candidates: [ChunkEncoding], _ rate: Double, _ elsewhere: Double
   ) -> ChunkEncoding? {
-    let best = candidates.lazy.map { predict($0, rate, elsewhere) }.max() ?? 0
-    guard best * Self.tolerance > present * (1 + Self.hysteresis + Self.unrestful * unrest) else {
-      return nil
-    }
-    return fastest(candidates.filter { predict($0, rate, elsewhere) >= best * Self.tolerance })
+    let best = best(of: candidates, rate, elsewhere)
+    let wanted = present * (1 + Self.hysteresis + Self.unrestful * unrest)
+    return best.goodput * Self.tolerance > wanted ? best.fastest : nil
+  }
+
+  /// The highest predicted goodput, and the fastest of those that come near it.
+  private func best(
+    of candidates: [ChunkEncoding], _ rate: Double, _ elsewhere: Double
+  ) -> (goodput: Double, fastest: ChunkEncoding?) {
+    let goodput = candidates.lazy.map { predict($0, rate, elsewhere) }.max() ?? 0
+    return (goodput, fastest(candidates.filter { predict($0, rate, elsewhere) >= goodput * Self.tolerance }))
   }
 
   /// What surely gets as much through for much less work.
