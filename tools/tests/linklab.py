@@ -21,6 +21,13 @@ def traces(pid):
     return [str(path) for place in places if place.exists() for path in place.glob(f"linklab-{pid}-*")]
 
 
+def guard(pid):
+    """The process that removes the lab of process `pid` when that is killed."""
+    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    (found,) = (child for child in children if b"guard" in pathlib.Path(f"/proc/{child}/cmdline").read_bytes())
+    return int(found)
+
+
 def sleeper(host):
     """A process that would stay."""
     process = host.start("sh", "-c", "echo here; exec sleep 1000", stdout=subprocess.PIPE)
@@ -151,17 +158,30 @@ def nothing_stays():
             require(traces(pid) == [], f"{how.name} left {traces(pid)}")
             require(is_ended(stays), "what runs in a host is ended with it")
 
-    # Killed: the next one removes what it left, and nothing that belongs to one that lives.
+    # Killed, and all of its group with it: its guard removes what it left, and nothing that belongs to one that lives.
     with Lab() as living, Lab() as killed:
-        stays = sleeper(killed.left)
+        stays, pid = sleeper(killed.left), killed.process.pid
         killed.end(signal.SIGKILL)
-        require(len(traces(killed.process.pid)) == 3, "kill -9 leaves names, or this test tests nothing")
-        done = subprocess.run([LINKLAB, "run", "--quiet", "--", "sh", "-c", "exit 7"])
-        require(done.returncode == 7, f"the command ended with 7, linklab with {done.returncode}")
-        require(traces(killed.process.pid) == [], f"after kill -9 there stays {traces(killed.process.pid)}")
+        wait_until(lambda: traces(pid) == [], 20, "what kill -9 left to be gone")
         require(is_ended(stays), "what runs in a host is ended with it, if later")
         require(len(traces(living.process.pid)) == 3, "a living lab was taken for a dead one")
         round_trip(living, 0)
+        group = subprocess.Popen(
+            ["setsid", LINKLAB, "run", "--quiet", "--", "sh", "-c", "kill -9 0"], stdout=subprocess.DEVNULL)  # fmt: skip
+        require(group.wait(20) == -signal.SIGKILL, f"kill -9 of a group: {group.returncode}")
+        wait_until(lambda: traces(group.pid) == [], 20, "what kill -9 of a group left to be gone")
+
+    # The guard too: the next one removes what they left.
+    with Lab() as living, Lab() as killed:
+        stays, pid = sleeper(killed.left), killed.process.pid
+        os.kill(guard(pid), signal.SIGKILL)
+        killed.end(signal.SIGKILL)
+        require(len(traces(pid)) == 3, "without a guard kill -9 leaves names, or this test tests nothing")
+        done = subprocess.run([LINKLAB, "run", "--quiet", "--", "sh", "-c", "exit 7"])
+        require(done.returncode == 7, f"the command ended with 7, linklab with {done.returncode}")
+        require(traces(pid) == [], f"after kill -9 there stays {traces(pid)}")
+        require(is_ended(stays), "what runs in a host is ended with it, if later")
+        require(len(traces(living.process.pid)) == 3, "a living lab was taken for a dead one")
 
     # A process that has got a dead owner's id is not that owner; other names are nobody's business here.
     names = [f"linklab-{os.getpid()}-1-left", "linklab-1x-1-left", "linklab-", "linklabs-4000000-1-left"]

@@ -173,7 +173,25 @@ int linklab_connect(const char *path) {
   return fd;
 }
 
-pid_t linklab_start(char *const argv[], char *const environment[]) {
+// Of the child: how it belongs to its parent, or does not.
+static void begin_bound(pid_t parent) {
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  signal(SIGPIPE, SIG_DFL);
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(127);  // it was killed before prctl
+}
+
+static void begin_apart(pid_t parent) {
+  (void)parent;
+  setsid();
+  int null = open("/dev/null", O_RDWR);
+  for (int stream = 0; stream <= 2; stream++) dup2(null, stream);
+  if (null > 2) close(null);
+}
+
+static pid_t start(char *const argv[], char *const environment[], void (*begin)(pid_t)) {
   int told[2];  // closed by a successful exec, else it carries errno
   if (pipe2(told, O_CLOEXEC) != 0) return -1;
   pid_t parent = getpid();
@@ -183,12 +201,7 @@ pid_t linklab_start(char *const argv[], char *const environment[]) {
     return failed_after(told[1]);
   }
   if (child == 0) {
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    signal(SIGPIPE, SIG_DFL);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) _exit(127);  // it was killed before prctl
+    begin(parent);
     execvpe(argv[0], argv, environment);
     int code = errno;
     ssize_t written = write(told[1], &code, sizeof code);
@@ -204,4 +217,12 @@ pid_t linklab_start(char *const argv[], char *const environment[]) {
     return -1;
   }
   return child;
+}
+
+pid_t linklab_start(char *const argv[], char *const environment[]) {
+  return start(argv, environment, begin_bound);
+}
+
+pid_t linklab_start_apart(char *const argv[], char *const environment[]) {
+  return start(argv, environment, begin_apart);
 }

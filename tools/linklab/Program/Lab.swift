@@ -21,6 +21,7 @@ final class Lab {
       throw Failure.cannotRunHere("/proc/self/stat does not tell who this is")
     }
     Self.sweep()
+    Guard.start()
     self.owner = owner
     do {
       let home = try NetworkNamespace.current()
@@ -48,8 +49,8 @@ final class Lab {
   /// Ends what still runs in the hosts and takes every trace of the lab away.
   func remove() { Self.remove(owner) }
 
-  /// Removes labs whose owner is gone, by kill -9 for one. Nothing else is touched.
-  private static func sweep() {
+  /// Removes labs whose owner is gone and left them, and whose guard is gone too. Nothing else is touched.
+  static func sweep() {
     let owners = (names(in: NetworkNamespace.directory) + names(in: directory)).compactMap {
       Owner(ofName: $0)
     }

@@ -16,7 +16,7 @@ struct Linklab: ParsableCommand {
 
       \(Exit.table)
       """,
-    subcommands: [Run.self, Keep.self, Change.self, Cut.self, Stats.self])
+    subcommands: [Run.self, Keep.self, Change.self, Cut.self, Stats.self, Guard.self])
 }
 
 /// How linklab ends where no COMMAND has its own code.

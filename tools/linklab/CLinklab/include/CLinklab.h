@@ -48,3 +48,6 @@ int linklab_connect(const char *path);
 // Starts argv[0], found in PATH, in the thread's namespace. It is ended when this process is killed. What keeps it from
 // starting is told here: -1 and errno.
 pid_t linklab_start(char *const argv[], char *const environment[]);
+// The same apart from this process: in a session of its own, without its terminal and its streams, the signals of
+// `linklab_signals` blocked as here. It outlives this process.
+pid_t linklab_start_apart(char *const argv[], char *const environment[]);
