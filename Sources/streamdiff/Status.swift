@@ -122,12 +122,30 @@ struct Status: AsyncParsableCommand {
     for member in status.members {
       lines.append("member \(member.nodeID)   \(member.address), match \(member.match), lag \(member.lag)")
     }
+    if let sending = sending(status) { lines.append(sending) }
     for session in status.sessions {
       lines.append(
         "session \(session.peer)   \(session.isSending ? "sends" : "receives") \(session.keyspace), "
           + "\(readable(bytes: session.bytesSent)) sent, \(readable(bytes: session.bytesReceived)) received")
     }
     return lines
+  }
+
+  /// What the node's sessions send together; `nil` of a server that does not count it.
+  private static func sending(_ status: ServerStatus) -> String? {
+    let counters = Dictionary(status.counters.map { ($0.name, $0.value) }) { $1 }
+    guard let sessions = counters["send_sessions"] else { return nil }
+    func count(_ name: String) -> UInt64 { counters["send_\(name)"] ?? 0 }
+    var parts = ["\(readable(bytes: count("rate")))/s in \(sessions) session\(sessions == 1 ? "" : "s")"]
+    if count("sessions_waiting") > 0 { parts.append("\(count("sessions_waiting")) waiting for their turn") }
+    if count("rate_max") > 0 { parts.append("rate-max \(readable(bytes: count("rate_max")))/s each") }
+    let slowdowns = count("slowdowns")
+    if slowdowns > 0 {
+      let times = slowdowns == 1 ? "once" : "\(slowdowns) times"
+      let now = count("rate_governed") > 0 ? ", now to \(readable(bytes: count("rate_governed")))/s" : ""
+      parts.append("slowed for commits \(times)\(now)")
+    }
+    return "sends    \(parts.joined(separator: ", "))"
   }
 }
 

@@ -79,6 +79,7 @@ def law():
                     wait_until(is_slowed, 60, "a slower pull")
                     slowed = counters(server)
                     reasons = {session["reason"] for session in status(server)["sessions"]}
+                    (told,) = (line for line in run("status", server=server).stdout.splitlines() if line.startswith("sends "))
                     slow.unlink()
                 require(pull.wait(120) == 0, "the pull failed")
             finally:
@@ -86,6 +87,8 @@ def law():
                     pull.kill()
                     pull.wait()
             require(slowed["send_rate_max"] == options.rate and slowed["send_sessions"] == 1, f"{slowed}")
+            words = ("/s in 1 session, ", "rate-max ", "slowed for commits ")
+            require(all(word in told for word in words), f"status says: {told}")
             require(any("governed" in reason for reason in reasons), f"status said {reasons}")
             wait_until(lambda: counters(server)["send_rate"] == 0, 30, "nothing to be sent")
             require(counters(server)["send_rate_governed"] == 0, "a node that sends nothing is slowed")
