@@ -12,7 +12,7 @@ struct Check: AsyncParsableCommand {
       names a file and offset, or a key. What a killed process leaves behind is a note, not damage.
 
       --trace puts a trace's inputs through the controller again: each decision must be the one that was \
-      written, to the bit; 3 names the first line that is not.
+      written, to the bit; 3 names the first line that is not, with --json as `line` and `reason`.
 
       Examples:
         streamdiff check --data-dir /var/lib/streamdiff
@@ -48,16 +48,27 @@ struct Check: AsyncParsableCommand {
   }
 
   private func replay(_ trace: String) async throws {
-    let replay = try await TraceCheck.run(trace)
-    guard !json else {
-      return Output.print(
-        JSON.object([
-          ("sound", .bool(true)), ("sessions", .number(replay.sessions)),
-          ("decisions", .number(replay.decisions)),
-        ]).text)
+    let check = try await TraceCheck.run(trace)
+    let (sessions, decisions) = (check.replay.sessions, check.replay.decisions)
+    if json {
+      let fault: [(String, JSON)] =
+        check.fault.map { [("line", .number($0.line)), ("reason", .string($0.reason))] } ?? []
+      Output.print(
+        JSON.object(
+          [
+            ("sound", .bool(check.fault == nil)), ("sessions", .number(sessions)),
+            ("decisions", .number(decisions)),
+          ] + fault
+        ).text)
     }
-    let sessions = replay.sessions == 1 ? "1 session" : "\(replay.sessions) sessions"
-    Output.print("\(replay.decisions) decisions of \(sessions), each as it was written")
+    if let fault = check.fault {
+      Output.complain("\(trace):\(fault.line): \(fault.reason)")
+      throw Exit.verification
+    }
+    guard !json else { return }
+    Output.print(
+      "\(decisions) decisions of \(sessions == 1 ? "1 session" : "\(sessions) sessions"), each as it was written"
+    )
   }
 
   private func read(_ dataDir: String) async throws {

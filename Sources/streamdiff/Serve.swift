@@ -56,8 +56,10 @@ struct Serve: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Write every decision of sessions in which it sends, and what it was made from, as NDJSON: a file each.",
-      valueName: "dir"))
+      """
+      Write every decision of sessions in which it sends, and what it was made from, as NDJSON: a file each, \
+      streamdiff-trace-….ndjson, of at most 64 MiB. Beyond 1 GiB the oldest of them are removed, and nothing else.
+      """, valueName: "dir"))
   var trace: String?
 
   @OptionGroup(title: "Adaptation, of pulls; limits also of pushes") var tunables: TunableOptions

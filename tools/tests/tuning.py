@@ -130,7 +130,7 @@ def replays(work, trace):
     said = run("check", "--trace", bad, codes=(3,)).stderr
     require(f"flipped.ndjson:{place + 1}: in_flight" in said, said)
     bad.write_text("".join(lines[:place]) + lines[place][: len(lines[place]) // 2])
-    require(f":{place + 1}: column" in run("check", "--trace", bad, codes=(3,)).stderr, "half a line is taken for one")
+    require(f":{place + 1}: the file ends within" in run("check", "--trace", bad, codes=(3,)).stderr, "half a line is taken for one")
     return run_json("check", "--trace", trace)["decisions"]
 
 

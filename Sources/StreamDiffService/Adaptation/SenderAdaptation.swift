@@ -17,8 +17,8 @@ final class SenderAdaptation: Sendable {
     /// What the kernel did not take, and why: told once for each wish.
     var refusal: (control: CongestionControl, reason: String)?
     var reports = ReportSchedule()
-    var hint = AdaptationHint()
-    /// What of it this side does not do.
+    var hints = HintGate()
+    /// What of them this side does not do.
     var unmet: [String] = []
     var probe: [Int32]?
     /// The last round trip that an observation told of.
@@ -103,12 +103,16 @@ final class SenderAdaptation: Sendable {
 
   func receive(_ hint: AdaptationHint) {
     state.withLock { state in
-      state.hint = hint
-      state.controller.receive(hint)
-      // In the order in which the controller has them.
-      trace?.write(hint, at: now)
+      guard let hint = state.hints.receive(hint) else { return }
+      follow(hint, &state)
       adopt(&state)
     }
+  }
+
+  private func follow(_ hint: AdaptationHint, _ state: inout State) {
+    state.controller.receive(hint)
+    // In the order in which the controller has them.
+    trace?.write(hint, at: now)
   }
 
   /// The course of the session has a limit of its own now.
@@ -116,7 +120,7 @@ final class SenderAdaptation: Sendable {
 
   /// Has what the operator, the receiver and the course say hold: not only when the next look comes, for the first byte.
   private func adopt(_ state: inout State) {
-    let adoption = tuning.adopting(state.hint.settings)
+    let adoption = tuning.adopting(state.hints.hint.settings)
     let wanted = adoption.settings.limited(toChunks: course.chunkLimit)
     state.unmet = adoption.unmet
     guard wanted != state.controller.settings else { return }
@@ -151,6 +155,7 @@ final class SenderAdaptation: Sendable {
 
   private func look(_ seen: ConnectionLink.Look?) -> (Decision, AdaptationReport?) {
     state.withLock { state in
+      if let hint = state.hints.look() { follow(hint, &state) }
       adopt(&state)
       state.countWait()
       var observation = exchange(&state.tally, with: Observation())

@@ -6,7 +6,7 @@ import Synchronization
 /// A trace on its way into a file. Lines are written by a thread that may wait for the disk, soon after they are made;
 /// no transfer waits for them. What fails ends the trace behind its last whole line, is told once, and ends nothing else.
 public final class TraceFile: Sendable {
-  /// Bytes of lines that wait: minutes of a session.
+  /// Bytes of lines that wait: over a minute of a session.
   private static let waitingBytes = 1 << 20
 
   private struct State {
@@ -18,26 +18,30 @@ public final class TraceFile: Sendable {
 
   private let path: String
   private let file: OpenFile
-  private let room: @Sendable (Int) -> Bool
+  private let refusal: @Sendable (Int) -> String?
   private let onFailure: @Sendable (String) -> Void
+  private let onEnd: @Sendable () -> Void
   private let state = Mutex(State())
 
   /// Makes the file, or empties the one that is there.
   /// - Parameters:
-  ///   - room: whether so many bytes more may be written.
+  ///   - refusal: why not so many bytes more may be written; `nil` where they may.
   ///   - onFailure: is told at most once why the trace ends before its session.
+  ///   - onEnd: is called once nothing more is written.
   /// - Throws: `.failed` naming the file and why it cannot be written.
   public init(
-    _ path: String, room: @escaping @Sendable (Int) -> Bool = { _ in true },
-    onFailure: @escaping @Sendable (String) -> Void
+    _ path: String, refusal: @escaping @Sendable (Int) -> String? = { _ in nil },
+    onFailure: @escaping @Sendable (String) -> Void, onEnd: @escaping @Sendable () -> Void = {}
   ) throws(ClientFailure) {
     let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else {
       throw ClientFailure(.failed, "--trace \(path): \(String(cString: strerror(errno)))")
     }
     (self.path, file) = (path, OpenFile(owning: descriptor))
-    (self.room, self.onFailure) = (room, onFailure)
+    (self.refusal, self.onFailure, self.onEnd) = (refusal, onFailure, onEnd)
   }
+
+  deinit { onEnd() }
 
   public var trace: AdaptationTrace { AdaptationTrace { [self] in append($0) } }
 
@@ -61,7 +65,7 @@ public final class TraceFile: Sendable {
       state.waiting.append(UInt8(ascii: "\n"))
       return (false, !exchange(&state.isWriting, with: true))
     }
-    if isFull { fail("it is written too slowly") }
+    if isFull { fail("lines come faster than they are written") }
     if begins { NIOThreadPool.singleton.submit { _ in self.writeAll() } }
   }
 
@@ -75,8 +79,8 @@ public final class TraceFile: Sendable {
       }
       for each in closing { each.resume() }
       guard !bytes.isEmpty else { return }
-      guard room(bytes.count) else {
-        fail("there is no room for more")
+      if let reason = refusal(bytes.count) {
+        fail(reason)
         continue
       }
       write(bytes)

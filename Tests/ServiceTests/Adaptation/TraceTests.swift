@@ -1,4 +1,5 @@
 import Foundation
+import Logging
 import StreamDiffCore
 import StreamDiffService
 import Synchronization
@@ -90,7 +91,8 @@ import Testing
     await file.close()
     #expect(try String(contentsOfFile: path.path, encoding: .utf8) == lines.map { $0.text + "\n" }.joined())
     let decisions = lines.count { if case .decision = $0 { true } else { false } }
-    #expect(try await TraceCheck.run(path.path).decisions == decisions)
+    let check = try await TraceCheck.run(path.path)
+    #expect(check.replay.decisions == decisions && check.fault == nil)
   }
 
   @Test("a disk that takes no more is told once, and nothing else happens")
@@ -105,26 +107,59 @@ import Testing
     #expect(told.withLock { $0 } == 1)
   }
 
-  @Test("where the room ends, so does the trace")
-  func room() async throws {
+  @Test("where no more is taken the trace ends, and why is told once")
+  func refused() async throws {
     let path = Scratch()
     let left = Mutex(3)
-    let told = Mutex(0)
+    let told = Mutex<[String]>([])
     let file = try TraceFile(path.path) { _ in
       left.withLock {
         $0 -= 1
-        return $0 >= 0
+        return $0 >= 0 ? nil : "it is enough"
       }
-    } onFailure: { _ in
-      told.withLock { $0 += 1 }
+    } onFailure: { reason in
+      told.withLock { $0.append(reason) }
     }
     var maker = TraceMaker(seed: 9)
     for line in maker.lines(10) {
       write([line], to: file.trace)
       await file.close()
     }
-    #expect(told.withLock { $0 } == 1)
+    #expect(told.withLock { $0 } == ["the trace \(path.path) ends here: it is enough"])
     #expect(try String(contentsOfFile: path.path, encoding: .utf8).split(separator: "\n").count == 3)
+  }
+
+  @Test("a directory keeps the newest; a trace that had to go ends, and those that stay are whole")
+  func directory() async throws {
+    let path = Scratch()
+    let limits = TraceShelf.Limits(bytes: 200 << 10, traceBytes: 100 << 10, leastBytes: 20 << 10)
+    var sizes: [Int] = []
+    for _ in 0..<2 {
+      // A second one in turn: nobody else has it, and what was there counts.
+      let directory = try TraceDirectory(path.path, limits: limits, logger: Logger(label: "traces"))
+      #expect(throws: ClientFailure.self) {
+        try TraceDirectory(path.path, limits: limits, logger: Logger(label: "traces"))
+      }
+      for number in 0..<30 {
+        let file = try #require(directory.begin(peer: "[::1]:\(number)"))
+        var maker = TraceMaker(seed: UInt64(number))
+        for line in maker.lines(number % 10 == 0 ? 400 : 40) {
+          file.trace.write(line)
+          await file.close()
+        }
+      }
+      let names = try FileManager.default.contentsOfDirectory(atPath: path.path).sorted()
+      sizes.append(0)
+      for name in names {
+        let check = try await TraceCheck.run("\(path.path)/\(name)")
+        #expect(check.fault == nil && check.replay.sessions == 1)
+        let size = try FileManager.default.attributesOfItem(atPath: "\(path.path)/\(name)")[.size] as? Int
+        sizes[sizes.count - 1] += max(limits.leastBytes, try #require(size))
+      }
+      #expect(names.last?.hasSuffix("-30-___1__29.ndjson") == true, "\(names)")
+    }
+    // Half of it at least: what goes for the last line was one trace.
+    #expect(sizes.allSatisfy { (100 << 10...200 << 10).contains($0) }, "\(sizes)")
   }
 
   private func write(_ lines: [TraceLine], to trace: AdaptationTrace) {
@@ -134,7 +169,7 @@ import Testing
   /// A path that goes away.
   private final class Scratch {
     let path = NSTemporaryDirectory() + "/trace-\(UUID().uuidString)"
-    deinit { unlink(path) }
+    deinit { try? FileManager.default.removeItem(atPath: path) }
   }
 }
 
