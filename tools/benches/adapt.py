@@ -8,25 +8,24 @@ run goes to the file, and a run that is in it is not made again: the bench can b
 Goodput is plain bytes acknowledged a second, after the time to settle of max(4 s, 10 round trips), same for all.
 """
 
-import argparse
 import itertools
-import json
-import os
 import pathlib
 import statistics
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import adaptation
 from adapt_picture import save
 from adaptation import KINDS, LINKS, Run
-from lab import Lab, why_not
-from streamdiff_tools import cache_directory, main, require, scratch
+from lab import Lab
+from lab_bench import Options
+from sessions import Records, ended
+from streamdiff_tools import main, scratch
 
 CODECS = ("none", "-5", "1", "3", "6", "9", "12")
 CHUNKS = (65536, 16384, 4096)
+CELLS = [f"{link}/{kind}" for link in LINKS for kind in KINDS]
 QUICK = (
     "loopback/json", "rack/json", "rack/random", "metro/libraries", "metro/json", "zones/json", "zones/entries",
     "continent/libraries", "continent/random", "mobile/json", "mobile/entries", "satellite/libraries",
@@ -67,8 +66,6 @@ def neighbours(name):
 
 
 class Cell:
-    file = threading.Lock()
-
     def __init__(self, name, options, records):
         self.link, self.kind = name.split("/")
         self.name, self.options, self.records = name, options, records
@@ -77,9 +74,8 @@ class Cell:
     def run(self, stage, setting, flags, seconds, number=0):
         """- Returns: goodput, of this run or of the same one in the file."""
         key = [self.name, stage, setting, number]
-        for record in list(self.records):
-            if record["key"] == key:
-                return record["goodput"]
+        if record := self.records.known(key):
+            return record["goodput"]
         total = self.settle + seconds
         data = adaptation.source(self.kind, adaptation.size_for(self.link, self.kind, total + 2))
         with scratch() as work:
@@ -92,15 +88,8 @@ class Cell:
         # A fast link may bring it all before the time to settle is over.
         end = run.last["time_ns"] / 1e9
         goodput = run.goodput(min(self.settle, end / 3))
-        last = run.last
-        record = {
-            "key": key, "goodput": goodput, "seconds": end, "whole": run.whole, "chunk": last["chunk"],
-            "codec": last["codec"], "level": last["level"], "reason": last["reason"], "load": os.getloadavg()[0], "memory": run.memory, "processor": run.processor,
-        }
-        with self.file:
-            self.records.append(record)
-            with open(self.options.out, "a") as out:
-                out.write(json.dumps(record) + "\n")
+        self.records.keep(
+            key, goodput=goodput, seconds=end, whole=run.whole, memory=run.memory, processor=run.processor, **ended(run))
         print(f"  {self.name} {stage} {setting}: {goodput / 1e6:.2f} MB/s", file=sys.stderr, flush=True)
         return goodput
 
@@ -144,7 +133,7 @@ class Cell:
 
     def beside(self, best):
         """What the neighbours of the best setting lose against it, as far as they were screened."""
-        screened = {record["key"][2]: record["goodput"] for record in self.records if record["key"][:2] == [self.name, "screen"]}
+        screened = {record["key"][2]: record["goodput"] for record in self.records.all if record["key"][:2] == [self.name, "screen"]}
         told = [f"{each} {100 * (screened[each] / screened[best] - 1):+.0f} %" for each in neighbours(best) if each in screened]
         return ", ".join(told)
 
@@ -159,20 +148,13 @@ def measure(cells):
 
 
 def bench():
-    parser = argparse.ArgumentParser(prog="tools/bench adapt")
-    parser.add_argument("cells", nargs="*", metavar="LINK/KIND")
+    parser = Options("adapt", "cell", CELLS)
     parser.add_argument("--quick", action="store_true", help="twelve cells that cover every link and every kind of data")
-    parser.add_argument("--out", default=str(cache_directory() / "adapt.jsonl"))
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
-    names = options.cells or (QUICK if options.quick else [f"{link}/{kind}" for link in LINKS for kind in KINDS])
-    for name in names:
-        require(name.count("/") == 1 and name.split("/")[0] in LINKS and name.split("/")[1] in KINDS, f"no cell '{name}'")
-    reason = why_not()
-    require(reason is None, f"no lab on this machine: {reason}")
-    out = pathlib.Path(options.out)
-    records = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    parser.keep()
+    options = parser.read()
+    names = options.chosen or (QUICK if options.quick else CELLS)
+    records = Records(options.out)
     cells = [Cell(name, options, records) for name in dict.fromkeys(names)]
     rows = []
     print("| cell | best three fixed settings, MB/s | beside the best (screening) | model | of the best | threshold | model to it |")
@@ -184,7 +166,7 @@ def bench():
             f"| {cell.name} | {told} | {cell.beside(fixed[0][1])} | {medians['model'] / 1e6:.2f} | {to_oracle:.2f} "
             f"| {medians['threshold'] / 1e6:.2f} | {to_threshold:.2f} |")
         rows.append((cell.name, medians, to_oracle))
-    picture = out.with_suffix(".png")
+    picture = pathlib.Path(options.out).with_suffix(".png")
     save(rows, picture)
     print(f"\npicture: {picture}")
     ratios = [row[2] for row in rows]

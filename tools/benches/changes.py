@@ -9,7 +9,6 @@ with one short run each; the best two run again between the runs of `model`, and
 One JSON line a run goes to the file, and a run that is in it is not made again. A table and a picture of each end it.
 """
 
-import argparse
 import os
 import pathlib
 import shutil
@@ -21,7 +20,8 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import adaptation
 from adapt import Fixed
-from lab import Lab, why_not
+from lab import Lab
+from lab_bench import Options
 from sessions import BIN, TEXT, Records, begun, bins, ended, fill, goodput
 from streamdiff_tools import cache_directory, main, require, scratch
 from trace_plot import save
@@ -270,17 +270,10 @@ class Bench:
 
 
 def bench():
-    parser = argparse.ArgumentParser(prog="tools/bench changes")
-    parser.add_argument("changes", nargs="*", metavar="CHANGE", help=f"of {', '.join(CHANGES)} (default: all)")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--out", default=str(cache_directory() / "changes.jsonl"))
-    parser.add_argument("--pictures", default=str(cache_directory() / "changes"), help="a directory for traces and pictures")
-    options = parser.parse_args()
-    for change in options.changes:
-        require(change in CHANGES, f"no change '{change}'; there are: {', '.join(CHANGES)}")
-    options.changes = options.changes or CHANGES
-    reason = why_not()
-    require(reason is None, f"no lab on this machine: {reason}")
+    parser = Options("changes", "change", CHANGES)
+    parser.keep("--pictures")
+    options = parser.read()
+    options.changes = options.chosen or CHANGES
     made = Bench(options)
     made.measure()
     missed = 0

@@ -10,7 +10,6 @@ cubic   one beside a flow of iperf3 with cubic, the queue 1.5 times what is on t
 Nothing is counted before 4 s. One JSON line a run goes to the file, and a run that is in it is not made again.
 """
 
-import argparse
 import pathlib
 import shutil
 import statistics
@@ -20,7 +19,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import adaptation
-from lab import Lab, why_not
+from lab import Lab
+from lab_bench import Options
 from linklab import iperf
 from sessions import TEXT, Records, begun, bins, ended, fill, goodput
 from streamdiff_tools import Failure, cache_directory, main, require, scratch
@@ -193,18 +193,11 @@ PARTS = {"queue": queue_rows, "fair": fair_rows, "cubic": cubic_rows}
 
 
 def bench():
-    parser = argparse.ArgumentParser(prog="tools/bench sharing")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default: all)")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--out", default=str(cache_directory() / "sharing.jsonl"))
-    parser.add_argument("--traces", default=str(cache_directory() / "sharing"), help="a directory to keep traces in")
-    options = parser.parse_args()
-    for part in options.parts:
-        require(part in PARTS, f"no part '{part}'; there are: {', '.join(PARTS)}")
-    reason = why_not()
-    require(reason is None, f"no lab on this machine: {reason}")
+    parser = Options("sharing", "part", PARTS)
+    parser.keep("--traces")
+    options = parser.read()
     made = Bench(options)
-    rows = [row for part in options.parts or PARTS for row in PARTS[part](made, options.repeats)]
+    rows = [row for part in options.chosen or PARTS for row in PARTS[part](made, options.repeats)]
     print("| what | figure | wanted | holds |\n|---|---|---|---|")
     for *told, holds in rows:
         print(f"| {' | '.join(told)} | {'yes' if holds else '**no**'} |")

@@ -1,13 +1,12 @@
 """tools/bench sync_links: a first push beside rsync's, over links from a rack to a satellite.
 
-usage: sync_links.py [LINK…] [--rounds N] [--congestion NAME] [--traces DIR]
+usage: sync_links.py [LINK…] [--repeats N] [--congestion NAME] [--traces DIR]
 
 In one lab for each link, in turns, to an empty target: `streamdiff push` as it comes, and `rsync -az --zc=zstd` to a daemon. The
 time is the whole program's, from its start to its exit. What arrived is compared, file by file, with what was sent.
 rsync's sockets have the namespaces' congestion control; ours may choose another one, and the table says which.
 """
 
-import argparse
 import hashlib
 import json
 import os
@@ -21,7 +20,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import adaptation
-from lab import Lab, why_not
+from lab import Lab
+from lab_bench import Options
 from rsync import Rsync
 from streamdiff_tools import BINARY, main, require, scratch, trees
 
@@ -99,7 +99,7 @@ def measure(link, options, tree, expected):
         work = pathlib.Path(work)
         rsync = Rsync(work, lab.right.address, lab.right.command, lab.left.command)
         try:
-            for number in range(options.rounds):
+            for number in range(options.repeats):
                 trace = pathlib.Path(options.traces or work) / f"sync_links-{link}-{number}.ndjson"
                 turns = [lambda: ours(lab, work, tree, expected, trace), lambda: theirs(lab, rsync, tree, expected)]
                 if number % 2:
@@ -116,22 +116,16 @@ def measure(link, options, tree, expected):
 
 
 def bench():
-    parser = argparse.ArgumentParser(prog="tools/bench sync_links")
-    parser.add_argument("links", nargs="*", metavar="LINK", help=f"of {', '.join(WANTED)} (default: all)")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = Options("sync_links", "link", WANTED)
     parser.add_argument("--congestion", help="in both namespaces (default: what they inherit)")
     parser.add_argument("--traces", help="a directory to keep our traces in")
-    options = parser.parse_args()
-    for link in options.links:
-        require(link in WANTED, f"no link '{link}'; there are: {', '.join(WANTED)}")
-    reason = why_not()
-    require(reason is None, f"no lab on this machine: {reason}")
+    options = parser.read()
     _, tree, name = trees()
     expected = contents(tree)
     require(expected, f"nothing to push in {tree}")
     missed = []
     rows = []
-    for link in options.links or WANTED:
+    for link in options.chosen or WANTED:
         pairs = measure(link, options, tree, expected)
         ratio = statistics.median(mine.seconds / other.seconds for mine, other in pairs)
         holds = ratio <= WANTED[link]
@@ -142,7 +136,7 @@ def bench():
             control = "/".join(sorted({each.congestion for each in pushes}))
             row += [f"{statistics.median(each.seconds for each in pushes):.2f}", f"{pushes[-1].sent / 1e6:.2f}", control]
         rows.append(row + [f"{ratio:.2f}", f"{WANTED[link]}", "yes" if holds else "**no**"])
-    print(f"{name}, {len(expected)} files, medians of {options.rounds} pairs; rsync {' '.join(THEIRS)}\n")
+    print(f"{name}, {len(expected)} files, medians of {options.repeats} pairs; rsync {' '.join(THEIRS)}\n")
     print("| link | ours, s | MB sent | congestion control | rsync, s | MB sent | congestion control | ratio | at most | holds |")
     print("|" + "---|" * 10)
     for row in rows:

@@ -4,6 +4,7 @@ in which something changes beside a transfer, or shares its link."""
 import json
 import os
 import pathlib
+import threading
 import time
 
 import adaptation
@@ -80,7 +81,7 @@ class Records:
     """One JSON line a run, in a file: what is in it is not measured again."""
 
     def __init__(self, path):
-        self.path = pathlib.Path(path)
+        self.path, self.lock = pathlib.Path(path), threading.Lock()
         self.all = [json.loads(line) for line in self.path.read_text().splitlines()] if self.path.exists() else []
 
     def known(self, key):
@@ -88,9 +89,10 @@ class Records:
 
     def keep(self, key, **figures):
         record = {"key": key, **figures, "load": os.getloadavg()[0]}
-        self.all.append(record)
-        with open(self.path, "a") as out:
-            out.write(json.dumps(record) + "\n")
+        with self.lock:
+            self.all.append(record)
+            with open(self.path, "a") as out:
+                out.write(json.dumps(record) + "\n")
         return record
 
 
