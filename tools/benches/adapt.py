@@ -35,6 +35,8 @@ QUICK = (
 SLOW, SIDE_BY_SIDE = 1.25e6, 3
 # Of the oracle: in the median of the cells, and in the worst.
 WANTED, LEAST = 0.95, 0.88
+# Anonymous memory, at most: of a client 64 MiB in flight and 64 of codec contexts; a server has the state's besides.
+CLIENT, SERVER = 128 << 20, 256 << 20
 
 
 class Fixed:
@@ -170,6 +172,9 @@ def bench():
     save(rows, picture)
     print(f"\npicture: {picture}")
     ratios = [row[2] for row in rows]
+    peaks = [record["memory"] for record in records.all if record["key"][1:3] == ["final", "model"] and record["key"][0] in names]
+    client, server = (max(sides) >> 20 for sides in zip(*peaks))
+    print(f"memory beside model: client {client} MiB (wanted {CLIENT >> 20}), server {server} MiB (wanted {SERVER >> 20})")
     print(f"model to the best: median {statistics.median(ratios):.3f} (wanted {WANTED}), worst {min(ratios):.3f} (wanted {LEAST})")
 
 
