@@ -399,7 +399,8 @@ struct  Streamdiff__V1__SealResult
 
 /*
  * Receiver to sender, at any time: what it sees of the transfer and wants of it. Zero and empty say nothing. The
- * sender decides, within the receiver's limits. A hint takes the place of the one before.
+ * sender decides, within the receiver's limits. A hint takes the place of the one before; of many a sender follows, but
+ * for their credit, only the newest, each time it looks at the connection (every 50 ms while it sends).
  */
 struct  Streamdiff__V1__AdaptationHint
 {
