@@ -51,6 +51,8 @@ public struct CodecProfile: Sendable {
   private var speedScale = 1.0
   private var gainScale = 1.0
   private var lastUse: Duration?
+  /// Measurements in use, as many as they tell: at first each byte counts as much as another, and the priors not at all.
+  private var told = 0.0
   /// The level in use, as a place in the table, and since when.
   private var current: Int?
   private var currentSince = Duration.zero
@@ -70,6 +72,9 @@ public struct CodecProfile: Sendable {
     return Estimate(speed: level.speed * speedScale, ratio: 1 + level.gain * gainScale)
   }
 
+  /// Whether anything tells of this data.
+  public var isMeasured: Bool { told > 0 }
+
   /// How long ago a level was last measured; `nil` if never.
   public func age(of level: Int32, now: Duration) -> Duration? {
     table[Self.place(of: level)].known.map { now - $0 }
@@ -83,8 +88,9 @@ public struct CodecProfile: Sendable {
     let place = Self.place(of: encoding.level)
     // A few bytes tell little.
     let elapsed = max(0, (now - (lastUse ?? .zero)).seconds)
-    lastUse = now
-    let weight = elapsed / (elapsed + Self.fading) * min(1, Double(plainBytes) / Self.tellingBytes)
+    let telling = min(1, Double(plainBytes) / Self.tellingBytes)
+    (lastUse, told) = (now, told + telling)
+    let weight = telling * max(elapsed / (elapsed + Self.fading), 1 / told)
     let speed = Double(plainBytes) / time.seconds
     if current != place { (current, currentSince) = (place, now) }
     if now - currentSince < Self.attribution, isScaled {

@@ -13,6 +13,8 @@ struct EncodingChoice: Sendable {
   /// What gets as much through, with so much room, and is so many times as fast is taken too.
   static let cheaper = 2.0
   static let room = 1.6
+  /// Data that shrinks by less does not shrink: encoding it is work for nothing, at both ends.
+  static let nothing = 1.01
   /// Encoding that takes less of the time is not worth saving.
   static let work = 0.2
   /// Waiting for others for more of the time: they are the limit.
@@ -74,12 +76,17 @@ struct EncodingChoice: Sendable {
     // A trial that fills the network has told what it was to tell.
     let dwell = trials.isOpen && link.busyRate != nil ? Self.least : Self.dwell
     guard now - changed >= max(dwell, (link.minRTT ?? .zero) * 2), let rate = network.hoped else { return }
+    // Of data that nobody has seen nothing can be promised.
+    guard profile.isMeasured || current == .plain else { return }
     if trials.isOpen {
       guard link.isBusy || goodput.isKnown else { return }
       if let before = trials.conclude(current, goodput: goodput.value, isBusy: link.isBusy, now) {
         let why = "\(Text.rate(goodput.value)) were less than \(Text.rate(before.goodput))"
         return change(to: before.encoding, now, why)
       }
+    }
+    if gainsNothing, bounds.codec == .auto, trials.allow(.plain, now) {
+      return change(to: .plain, now, "the data does not shrink")
     }
     let elsewhere = elsewhere(link.isBusy, bounds)
     let candidates = Self.candidates(bounds).filter { trials.allow($0, now) }
@@ -119,6 +126,10 @@ struct EncodingChoice: Sendable {
   ) -> (goodput: Double, fastest: ChunkEncoding?) {
     let goodput = candidates.lazy.map { predict($0, rate, elsewhere) }.max() ?? 0
     return (goodput, fastest(candidates.filter { predict($0, rate, elsewhere) >= goodput * Self.tolerance }))
+  }
+
+  private var gainsNothing: Bool {
+    current.codec == .zstd && profile.estimate(current).ratio < Self.nothing
   }
 
   /// What surely gets as much through for much less work.

@@ -59,6 +59,21 @@ struct SweepTests {
   }
 
   /// Both ends on one machine, or a fast link: what encoding takes is missing elsewhere, and nothing is steady.
+  @Test("data that does not shrink goes as it is, on any link")
+  func incompressible() {
+    for seed in 0..<60 * Self.scale {
+      var random = SplitMix(seed: seed)
+      var now = Self.conditions(&random)
+      (now.shrink, now.wander) = (0, 0)
+      var transfer = VirtualTransfer(seed: seed)
+      let settling = Self.settling(now)
+      _ = transfer.run(now, seconds: settling + 20, settle: settling)
+      let rest = transfer.decisions.suffix(400)
+      let encoded = rest.count { $0.settings.encoding.codec == .zstd }
+      #expect(encoded <= rest.count / 20, "\(seed): \(encoded), \(rest.last?.reason ?? "") \(now)")
+    }
+  }
+
   @Test(
     "where the processor is about the limit it is as good as the best fixed setting",
     arguments: [0, 0.15, 0.3])

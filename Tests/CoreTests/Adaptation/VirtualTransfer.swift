@@ -115,7 +115,8 @@ struct VirtualTransfer {
     observation.time = .nanoseconds(Int64(time * 1e9))
     observation.encoding = encoding
     observation.plainBytes = Int(plain)
-    observation.payloadBytes = Int(measured(plain / truth.ratio))
+    // What does not shrink never does.
+    observation.payloadBytes = Int(plain / (1 + measured(truth.ratio - 1)))
     observation.chunks = max(1, observation.plainBytes / decision.settings.bytes)
     let encodeShare = min(1, goodput * (1 + now.contention) / truth.speed)
     observation.encodeTime = .nanoseconds(Int64(measured(encodeShare * Self.step) * 1e9))
