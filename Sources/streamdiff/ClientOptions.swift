@@ -15,7 +15,7 @@ struct ServerOptions: ParsableArguments {
   @Flag(name: .long, help: "Send in clear text beyond this machine.")
   var insecure = false
 
-  @Flag(name: .long, help: "Print one JSON object.")
+  @Flag(name: .long, help: "Print the answer as one JSON object.")
   var json = false
 
   func validate() throws { _ = try addresses() }
@@ -40,7 +40,7 @@ struct ServerOptions: ParsableArguments {
     var addresses: [ServerAddress] = []
     for part in text.split(separator: ",", omittingEmptySubsequences: false) {
       guard let address = ServerAddress(part), address.port > 0 else {
-        throw ValidationError("'\(part)' is no HOST:PORT")
+        throw ValidationError(ServerAddress.fault(of: part))
       }
       addresses.append(address)
     }

@@ -12,7 +12,8 @@ enum Exit {
   /// For `--help`.
   static let table = """
     Exit codes: 0 done, 1 failed, 3 verification failed, 4 unreachable, or unknown whether it was done, \
-    5 refused (rights, limits), 64 wrong usage; 130 and 143 after SIGINT and SIGTERM.
+    5 refused (rights, limits), 64 wrong usage; 130 and 143 after SIGINT and SIGTERM, 141 when nobody reads \
+    standard output any more.
     """
 
   /// As below, for a write: `--json` tells in its own words of one whose outcome nobody knows.

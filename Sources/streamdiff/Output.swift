@@ -19,8 +19,9 @@ enum Output {
       let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress!, $0.count) }
       if count < 0 {
         if errno == EINTR || errno == EAGAIN { continue }
-        if descriptor == STDOUT_FILENO, errno != EPIPE { fail(errno) }
-        return  // nobody reads any more
+        guard descriptor == STDOUT_FILENO else { return }
+        if errno == EPIPE { endUnread() }
+        fail(errno)
       }
       rest = rest.dropFirst(count)
     }
@@ -28,6 +29,13 @@ enum Output {
 }
 
 extension Output {
+  /// Nobody reads any more: ends as a program does that leaves SIGPIPE alone, which the transport must not.
+  private static func endUnread() -> Never {
+    signal(SIGPIPE, SIG_DFL)
+    raise(SIGPIPE)
+    exit(128 + SIGPIPE)  // where a parent has it blocked
+  }
+
   /// Half an answer must not look like a whole one.
   private static func fail(_ code: Int32) -> Never {
     complain("writing to standard output: \(String(cString: strerror(code)))")
@@ -78,6 +86,15 @@ func fixed(_ number: Double, digits: Int) -> String {
   let sign = number < 0 && scaled > 0 ? "-" : ""
   guard digits > 0 else { return "\(sign)\(scaled)" }
   return "\(sign)\(scaled / Int(scale)).\(String(repeating: "0", count: digits - fraction.count))\(fraction)"
+}
+
+/// Bytes as tunables take them, in units of 1024: "64MiB", "12.3MiB".
+func readable(binary bytes: some BinaryInteger) -> String {
+  var amount = Double(bytes)
+  var units = ["KiB", "MiB", "GiB"][...]
+  var unit = "B"
+  while amount >= 1024, let next = units.popFirst() { (amount, unit) = (amount / 1024, next) }
+  return "\(fixed(amount, digits: amount == amount.rounded() ? 0 : 1))\(unit)"
 }
 
 /// Bytes for people, in units of 1000: "127.1 MB".

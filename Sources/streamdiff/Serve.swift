@@ -65,7 +65,7 @@ struct Serve: AsyncParsableCommand {
   @OptionGroup(title: "Adaptation, of pulls; limits also of pushes") var tunables: TunableOptions
 
   func validate() throws {
-    guard ServerAddress(listen) != nil else { throw ValidationError("'\(listen)' is no HOST:PORT") }
+    guard ServerAddress(listen) != nil else { throw ValidationError(ServerAddress.fault(of: listen)) }
     guard SessionExpiryPolicy.lifetimes.contains(sessionLifetime.duration) else {
       throw ValidationError("--session-lifetime \(sessionLifetime): it takes 200ms to 744h")
     }
@@ -78,7 +78,7 @@ struct Serve: AsyncParsableCommand {
     let logger = Logger(label: "streamdiff")
     do {
       guard let address = ServerAddress(listen) else {
-        throw ClientFailure(.refused, "'\(listen)' is no HOST:PORT")
+        throw ClientFailure(.refused, ServerAddress.fault(of: listen))
       }
       guard address.isLoopback || insecure else {
         throw ClientFailure(

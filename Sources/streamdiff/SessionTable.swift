@@ -22,13 +22,13 @@ enum SessionTable {
     // What a peer says of itself must not drive a terminal.
     guard let report = session.report else { return who + heads.dropFirst(3).map { _ in "-" } }
     let encoding = report.encoding
-    let most = readable(bytes: report.bytesInFlight)
+    let most = readable(binary: report.bytesInFlight)
     return who + [
       time(report.rtt), time(report.minRTT), "\(fixed(report.loss * 100, digits: 2)) %",
       "\(readable(bytes: report.wireRate))/s", "\(readable(bytes: report.plainRate))/s",
       "\(ByteSize(UInt64(report.chunk)))",
       encoding.codec == .none ? "none" : "\(encoding.codec) \(encoding.level)",
-      session.isSending ? "\(readable(bytes: session.inFlight)) of \(most)" : "of \(most)",
+      session.isSending ? "\(readable(binary: session.inFlight)) of \(most)" : "of \(most)",
       report.congestion.isEmpty ? "-" : printable(report.congestion.utf8), printable(report.reason.utf8),
     ]
   }

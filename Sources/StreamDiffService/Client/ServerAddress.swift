@@ -7,20 +7,29 @@ public struct ServerAddress: Hashable, Sendable, CustomStringConvertible {
 
   public init(host: String, port: Int) { (self.host, self.port) = (host, port) }
 
-  /// - Returns: nil for text that is no address. Hosts are printable ASCII, as resolvers want them.
+  /// - Returns: nil for text that is no address. Hosts are printable ASCII, as resolvers want them; one of IPv6 without
+  ///   brackets would not say whether its end is a port.
   public init?(_ text: some StringProtocol) {
     guard text.utf8.allSatisfy({ 0x21...0x7e ~= $0 }) else { return nil }
     var host = text[...]
     var port = Self.defaultPort
-    if let colon = text.lastIndex(of: ":"), !text[..<colon].contains(":") || text[..<colon].hasSuffix("]") {
+    if !text.hasSuffix("]"), let colon = text.lastIndex(of: ":") {
       guard let number = Int(text[text.index(after: colon)...]), (0...65535).contains(number) else {
         return nil
       }
       (host, port) = (text[..<colon], number)
     }
-    if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
-    guard !host.isEmpty, !host.contains(where: { "/[]".contains($0) }) else { return nil }
+    let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
+    if isBracketed { host = host.dropFirst().dropLast() }
+    let foreign = isBracketed ? "/[]" : "/[]:"
+    guard !host.isEmpty, !host.contains(where: { foreign.contains($0) }) else { return nil }
     self.init(host: String(host), port: port)
+  }
+
+  /// What to say of text that is no address.
+  public static func fault(of text: some StringProtocol) -> String {
+    let isBare = text.count { $0 == ":" } > 1 && !text.contains("[")
+    return "'\(text)' is no HOST:PORT\(isBare ? "; an IPv6 address stands in brackets: [::1]:7400" : "")"
   }
 
   public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }

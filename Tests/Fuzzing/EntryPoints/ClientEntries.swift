@@ -30,7 +30,7 @@ extension EntryPoints {
     "server-address", maximumBytes: 200,
     dictionary: ["::1", "[", "]", ":", "65535", "65536"].map { Array($0.utf8) },
     seeds: {
-      ["127.0.0.1:7400", "localhost", "[::1]:0", "::1", "example.org:65535", "127.1"].map { Array($0.utf8) }
+      ["127.0.0.1:7400", "localhost", "[::1]:0", "[::1]", "::1", "a.org:1"].map { Array($0.utf8) }
     }
   ) { input, seen in
     guard let address = ServerAddress(String(decoding: input, as: UTF8.self)) else {

@@ -8,7 +8,7 @@ import Testing
     arguments: [
       ("127.0.0.1:80", "127.0.0.1", 80, true), ("localhost", "localhost", 7400, true),
       ("[::1]:5", "::1", 5, true),
-      ("::1", "::1", 7400, true), ("0.0.0.0:1", "0.0.0.0", 1, false),
+      ("[::1]", "::1", 7400, true), ("0.0.0.0:1", "0.0.0.0", 1, false),
       ("example.org:7400", "example.org", 7400, false),
       ("127.evil.org:1", "127.evil.org", 1, false), ("127.1.2.3:0", "127.1.2.3", 0, true),
     ])
@@ -21,7 +21,10 @@ import Testing
 
   @Test(
     "what is no address is refused",
-    arguments: ["", ":80", "host:", "host:x", "host:70000", "http://host:1", "[::1"])
+    arguments: [
+      "", ":80", "host:", "host:x", "host:70000", "http://host:1", "[::1", "::1", "::1:7400", "::1:41697",
+      "2001:db8::7", "[]:1", "[::1]:", "[::1]x:1",
+    ])
   func noAddress(text: String) { #expect(ServerAddress(text) == nil) }
 
   @Test("JSON strings escape what they must")
