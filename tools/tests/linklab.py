@@ -35,6 +35,35 @@ def sleeper(host):
     return process
 
 
+DEAF = """
+import os, signal, sys, time
+
+def asked(*_):
+    try:
+        os.readlink(f"/proc/{int(other)}/ns/net")  # which one that has ended has no more
+        print("with the other", flush=True)
+    except FileNotFoundError:
+        print("alone", flush=True)
+
+signal.signal(signal.SIGTERM, asked)
+print("here", flush=True)
+other = sys.stdin.readline()
+while True:
+    time.sleep(1000)
+"""
+
+
+def deaf_pair(lab):
+    """A process in each host that does not end when it is asked to, but says whether the other one is there still."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    pair = [host.python(DEAF, **pipes) for host in (lab.left, lab.right)]
+    for process in pair:
+        require(process.stdout.readline() == "here\n", "no process in a host")
+    for process, other in (pair, reversed(pair)):
+        print(other.pid, file=process.stdin, flush=True)
+    return pair
+
+
 def is_ended(process):
     with process:
         return process.wait(5) != 0
@@ -170,6 +199,15 @@ def nothing_stays():
             ["setsid", LINKLAB, "run", "--quiet", "--", "sh", "-c", "kill -9 0"], stdout=subprocess.DEVNULL)  # fmt: skip
         require(group.wait(20) == -signal.SIGKILL, f"kill -9 of a group: {group.returncode}")
         wait_until(lambda: traces(group.pid) == [], 20, "what kill -9 of a group left to be gone")
+
+    # Those that do not listen are waited for once, not host after host.
+    with Lab() as killed:
+        pair, pid = deaf_pair(killed), killed.process.pid
+        killed.end(signal.SIGKILL)
+        wait_until(lambda: traces(pid) == [], 20, "what kill -9 left to be gone")
+        said = [process.stdout.read() for process in pair]
+        require(all(map(is_ended, pair)), "what runs in a host is ended with it, if it listens or not")
+        require(said == ["with the other\n"] * 2, f"when they were asked to end, they were {said}")
 
     # The guard too: the next one removes what they left.
     with Lab() as living, Lab() as killed:

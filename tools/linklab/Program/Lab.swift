@@ -58,9 +58,7 @@ final class Lab {
   }
 
   private static func remove(_ owner: Owner) {
-    for name in names(in: NetworkNamespace.directory) where Owner(ofName: name) == owner {
-      NetworkNamespace.remove(name)
-    }
+    NetworkNamespace.remove(names(in: NetworkNamespace.directory).filter { Owner(ofName: $0) == owner })
     for name in names(in: directory) where Owner(ofName: name) == owner { unlink("\(directory)/\(name)") }
   }
 }

@@ -40,14 +40,15 @@ struct NetworkNamespace {
     guard linklab_enter(descriptor) == 0 else { throw Self.failure("the namespace \(name)") }
   }
 
-  /// Ends what still runs in the namespace of that name, and takes the name away. The namespace goes when nothing
-  /// is in it.
-  static func remove(_ name: String) {
-    if let identity = identity(path(name)), identity != Self.identity("/proc/self/ns/net") {
-      endProcesses(in: identity)
+  /// Ends what still runs in the namespaces of these names, in all at once, and takes the names away. A namespace goes
+  /// when nothing is in it.
+  static func remove(_ names: [String]) {
+    let own = identity("/proc/self/ns/net")
+    endProcesses(in: names.compactMap { identity(path($0)) }.filter { $0 != own })
+    for name in names {
+      _ = linklab_unbind(path(name))  // refused where it is no mount, as in another mount namespace
+      unlink(path(name))
     }
-    _ = linklab_unbind(path(name))  // refused where it is no mount, as in another mount namespace
-    unlink(path(name))
   }
 
   private struct Identity: Equatable {
@@ -64,11 +65,11 @@ struct NetworkNamespace {
     return Identity(device: file.st_dev, inode: file.st_ino)
   }
 
-  /// Asks them first; kills after a second.
-  private static func endProcesses(in identity: Identity) {
+  /// Asks all of them first; kills after a second.
+  private static func endProcesses(in identities: [Identity]) {
     for (signal, patience) in [(SIGTERM, 100), (SIGKILL, 100)] {
       for attempt in 0...patience {
-        let processes = processes(in: identity)
+        let processes = processes(in: identities)
         if processes.isEmpty { return }
         if attempt == 0 { for pid in processes { kill(pid, signal) } }
         while waitpid(-1, nil, WNOHANG) > 0 {}
@@ -77,9 +78,10 @@ struct NetworkNamespace {
     }
   }
 
-  private static func processes(in identity: Identity) -> [pid_t] {
-    names(in: "/proc").compactMap { pid_t($0) }.filter {
-      $0 != getpid() && Self.identity("/proc/\($0)/ns/net") == identity
+  private static func processes(in identities: [Identity]) -> [pid_t] {
+    guard !identities.isEmpty else { return [] }
+    return names(in: "/proc").compactMap { pid_t($0) }.filter { pid in
+      pid != getpid() && identity("/proc/\(pid)/ns/net").map(identities.contains) == true
     }
   }
 
