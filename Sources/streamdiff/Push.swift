@@ -89,6 +89,9 @@ struct Push: AsyncParsableCommand {
     options.overwrites = force
     options.exclusions = exclusions
     options.tuning = SessionTuning(try tunables.settings())
+    options.refusals = CongestionRefusals { control, reason in
+      Output.complain("--congestion \(control) is refused by the system, which keeps its own: \(reason)")
+    }
     return options
   }
 

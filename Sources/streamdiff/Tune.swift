@@ -6,9 +6,10 @@ struct Tune: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Show or change how a running server's sessions adapt.",
     discussion: """
-      Without arguments: every tunable as it holds. NAME=VALUE sets one, NAME= and --reset NAME let what would \
-      hold without it hold again; all of a command is done, or nothing. --reset all undoes everything, without \
-      --peer for single peers too. Open sessions follow at once: where the \
+      Without arguments: every tunable as it holds. NAME=VALUE sets one. NAME= and --reset NAME undo what tune \
+      has set, and what would hold without it holds again: DATA_DIR/tunables.conf, then serve's flags, then the \
+      defaults; with --persist it leaves the file too. All of a command is done, or nothing. --reset all undoes \
+      everything, without --peer for single peers too. Open sessions follow at once: where the \
       server sends by itself, where it receives by asking its peer. Where it sends, what is set here no receiver \
       overrules, and what is not it may wish for.
 
@@ -40,7 +41,7 @@ struct Tune: AsyncParsableCommand {
   @Option(
     parsing: .singleValue,
     help: ArgumentHelp(
-      "Undo what is set for it. `all`: of all of them, and for single peers too. May be given again.",
+      "Undo what tune has set of it, with --persist in the file too. `all`: of all of them, and for single peers too. May be given again.",
       valueName: "name"))
   var reset: [String] = []
   @Flag(help: "Keep it across a restart of the server.") var persist = false

@@ -42,6 +42,9 @@ CONTRADICTIONS = [
     (("--policy", "fixed", "--chunk", "128KiB", "--chunk-max", "64KiB"), "chunk 128KiB is not between"),
     (("--level", "9"), "--level 9 holds with policy fixed only, and here it is model"),
     (("--policy", "threshold", "--chunk", "4KiB"), "--chunk 4KiB holds with policy fixed only"),
+    (("--growth", "2"), "--growth 2.0 holds with policy threshold only, and here it is model"),
+    (("--policy", "fixed", "--level", "9", "--codec", "none"), "--level 9 comes to nothing with codec none"),
+    (("--policy", "fixed", "--chunk", "64kb"), "in bytes, kB"),
 ]
 
 
@@ -58,7 +61,8 @@ def wrong_flags(work):
         for command in commands:
             said = run(*command, *flags, codes=(64,)).stderr
             require(words in said, f"{command[0]} {flags}: {said}")
-    for arguments in (("chunk-max",), ("window=2s",), ("--reset", "none"), ("--peer", "web1"), ("level=1", "--reset", "level")):
+    for arguments in (("chunk-max",), ("window=2s",), ("--reset", "none"), ("--peer", "web1"), ("level=1", "--reset", "level"),
+                      ("chunk-min=64KiB", "chunk-max=4KiB"), ("growth=2", "growth=3")):
         run("tune", *arguments, codes=(64,))
     require(not (work / "none").exists(), "a server with wrong flags made its directory")
     for command in ("push", "pull", "serve"):
@@ -139,6 +143,10 @@ def persistence(server, work):
     file.write_text("# by hand\nlevel-max = 6   # enough\n")
     os.kill(server.pid, signal.SIGHUP)
     wait_until(lambda: tuned(server)["level-max"] == "6", 10, "SIGHUP")
+    # Undone is what was tuned, not what the file says.
+    require(tuned(server, "level-max=5")["level-max"] == "5", "tune gives way to the file")
+    require(tuned(server, "level-max=")["level-max"] == "6", "a reset hides what the file says")
+    require(tuned(server, "--reset", "all")["level-max"] == "6", "a reset of everything hides what the file says")
     tuned(server, "chunk-max=32KiB", "--persist")
     tuned(server, "rate-max=50Mbit", "--peer", "10.1.2.3", "--persist")
     tuned(server, "backoff=0.6")
@@ -184,6 +192,9 @@ def peers(server):
     require(tuned(server, "--peer", "::FFFF:7f00:1")["chunk-max"] == "4KiB", "an address is another in other words")
     require(tuned(server, "--peer", "127.0.0.1:9")["chunk-max"] == "8KiB", "a connection's gives way to its host's")
     tuned(server, "--reset", "all", "--peer", "127.0.0.1:9")
+    require(tuned(server, "--peer", "127.0.0.1:9")["chunk-max"] == "8KiB", "a reset hides what the file says of a peer")
+    tuned(server, "--reset", "all", "--peer", "127.0.0.1:9", "--persist")
+    require("127.0.0.1:9" not in (server.data_dir / "tunables.conf").read_text(), "an empty section stays")
     require(tuned(server, "--peer", "127.0.0.1:9")["chunk-max"] == "4KiB", "a reset does more than it says")
     require(run_json("tune", server=server)["peers"][0] == {"peer": "10.1.2.3", "settings": {"rate-max": "6250kB/s"}}, "peers")
     answer = run_json("tune", "--reset", "all", "--persist", server=server)
@@ -196,6 +207,32 @@ def peers(server):
     said = run("tune", "growth=2", "--persist", server=server, codes=(5,)).stderr
     require("cannot be kept" in said and str(file) in said and tuned(server)["growth"] == "1.5", said)
     file.rmdir()
+    # Nor does anybody wait for what is no file.
+    os.mkfifo(file)
+    os.kill(server.pid, signal.SIGHUP)
+    wait_until(lambda: f"{file}: is a FIFO, and must be a regular file" in server.messages(), 10, "the FIFO in the log")
+    run("tune", "growth=2", "--persist", server=server, codes=(5,))
+    server.stop()
+    done = subprocess.run(
+        [BINARY, "serve", "--data-dir", server.data_dir, "--listen", "127.0.0.1:0"], capture_output=True, text=True, timeout=30)
+    require(done.returncode == 1 and f"{file}: is a FIFO" in done.stderr, f"a start with a FIFO: {done}")
+    file.unlink()
+    # A link stays one, and what it leads to keeps its mode.
+    kept = server.data_dir.parent / "kept.conf"
+    kept.write_text("growth = 2\n")
+    kept.chmod(0o600)
+    file.symlink_to(kept)
+    server.start()
+    tuned(server, "backoff=0.6", "level-max=3", "--persist")
+    require(file.is_symlink() and kept.stat().st_mode & 0o777 == 0o600, f"{file} is another file now")
+    require("backoff = 0.6" in kept.read_text(), "what the link leads to is not written")
+    tuned(server, "growth=3", "level-max=4", "--peer", "10.1.2.3")
+    log = server.data_dir.with_suffix(".log")
+    before = log.read_text().count("tunables changed")
+    tuned(server, "--reset", "all", "--persist")
+    require(log.read_text().count("tunables changed") == before + 2, "not one line for each of all and a peer")
+    file.unlink()
+    kept.unlink()
 
 
 def watching(server):

@@ -77,40 +77,70 @@ public struct AdaptationSettings: Hashable, Sendable {
   /// What a receiver's wishes contradict among themselves. What its sender allows is the sender's to say.
   /// - Throws: as `check`, for each as `set`, and of `idle`.
   public static func check(wishes: [Setting]) throws(TunableError) {
+    let names = Set(wishes.compactMap { Tunable(rawValue: $0.name) })
+    let settings = try checked(wishes)
+    if let idle = settings.idle(among: Tunable.allCases.filter(names.contains)) { throw idle }
+  }
+
+  /// Holds `changes` against each other and nothing else.
+  /// - Throws: as `check`, and for each as `set`.
+  static func checked(_ changes: [Setting]) throws(TunableError) -> AdaptationSettings {
     var settings = AdaptationSettings()
     (settings.chunkMin, settings.chunkMax, settings.levelMin, settings.levelMax) = (
       1, Limits.chunkBytes, -7, 19
     )
     var names: Set<Tunable> = []
-    for wish in wishes {
-      let tunable = try Tunable(named: wish.name)
-      try settings.set(tunable, to: wish.value)
+    for change in changes {
+      let tunable = try Tunable(named: change.name)
+      try settings.set(tunable, to: change.value)
       names.insert(tunable)
     }
-    // What is not wished for cannot contradict.
-    if !names.contains(.chunk) {
-      settings.chunk = max(settings.chunkMin, min(settings.chunkMax, settings.chunk))
-    }
-    if !names.contains(.level) {
-      settings.level = max(settings.levelMin, min(settings.levelMax, settings.level))
-    }
+    // What is not named cannot contradict.
+    settings.fitDefaults(except: names)
     try settings.check()
-    if let idle = settings.idle(among: Tunable.allCases.filter(names.contains)) { throw idle }
+    return settings
   }
 
-  /// Of what was given, the first that comes to nothing because another policy than `fixed` decides it.
+  /// Brings what `fixed` takes and nobody has given within the bounds.
+  mutating func fitDefaults(except given: Set<Tunable>) {
+    guard policy == .fixed else { return }
+    if !given.contains(.chunk) { chunk = min(chunkMax, max(chunkMin, chunk)) }
+    if !given.contains(.level) { level = min(levelMax, max(levelMin, level)) }
+  }
+
+  /// Of what was given, the first that comes to nothing because of the policy or the codec.
   public func idle(among given: some Sequence<Tunable>) -> TunableError? {
-    guard policy != .fixed else { return nil }
-    guard let tunable = given.first(where: { $0 == .chunk || $0 == .level }) else { return nil }
-    let name = tunable.rawValue
-    return TunableError(
-      tunable,
-      "\(name) \(text(of: tunable)) holds with policy fixed only, and here it is \(policy.rawValue): set policy to "
-        + "fixed, or bounds by \(name)-min and \(name)-max")
+    for tunable in given where !uses(tunable) {
+      let what = "\(tunable.rawValue) \(text(of: tunable))"
+      guard let needed = tunable.policy, needed != policy else {
+        return TunableError(tunable, "\(what) comes to nothing with codec none: set codec to zstd or auto")
+      }
+      let name = tunable.rawValue
+      let bounds = needed == .fixed ? ", or bounds by \(name)-min and \(name)-max" : ""
+      return TunableError(
+        tunable,
+        "\(what) holds with policy \(needed.rawValue) only, and here it is \(policy.rawValue): set policy to "
+          + "\(needed.rawValue)\(bounds)")
+    }
+    return nil
+  }
+
+  /// Whether it makes a difference by this policy and codec.
+  func uses(_ tunable: Tunable) -> Bool {
+    tunable.policy ?? policy == policy && (tunable != .level || codec != .none)
   }
 }
 
 extension Tunable {
+  /// The one that takes it; `nil`: each.
+  fileprivate var policy: AdaptationSettings.Policy? {
+    switch self {
+    case .chunk, .level: .fixed
+    case .growth, .backoff, .rttThreshold, .lossThreshold: .threshold
+    default: nil
+    }
+  }
+
   /// Those that `check` holds against each other where it names this one, itself included.
   var checkedWith: [Tunable] {
     switch self {

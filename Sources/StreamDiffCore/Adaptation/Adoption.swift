@@ -10,8 +10,12 @@ extension AdaptationSettings {
   ///
   /// Limits of both hold: ranges are what both allow, or the sender's where that is nothing; of two caps the smaller. Of
   /// the rest a wish holds where this side's operator has not said anything. What is fixed is brought within the ranges.
-  /// - Parameter given: what this side's operator has set: no wish overrules it.
-  public func adopting(_ wishes: [Setting], given: Set<Tunable> = []) -> Adoption {
+  /// - Parameters:
+  ///   - given: what this side's operator has set: no wish overrules it.
+  ///   - refused: what this side's system does not do.
+  public func adopting(
+    _ wishes: [Setting], given: Set<Tunable> = [], refused: CongestionControl? = nil
+  ) -> Adoption {
     guard !wishes.isEmpty else { return Adoption(settings: self) }
     var asked = self
     var names: Set<Tunable> = []
@@ -32,7 +36,7 @@ extension AdaptationSettings {
     let caps = [rateMax, asked.rateMax].compactMap(\.self)
     result.settings.rateMax = caps.min { $0.bytesPerSecond < $1.bytesPerSecond }
     result.settings.fixWithinRanges()
-    result.compare(names, with: asked)
+    result.compare(names, with: asked, refused)
     return result
   }
 
@@ -75,23 +79,19 @@ extension Adoption {
   }
 
   /// Tells of each that was asked for by name and became something else, where that makes a difference.
-  fileprivate mutating func compare(_ names: Set<Tunable>, with asked: AdaptationSettings) {
-    for tunable in Tunable.allCases where names.contains(tunable) && settings.uses(tunable) {
+  fileprivate mutating func compare(
+    _ names: Set<Tunable>, with asked: AdaptationSettings, _ refused: CongestionControl?
+  ) {
+    for tunable in Tunable.allCases
+    where names.contains(tunable) && !tunable.isLimit && settings.uses(tunable) {
       let (given, wanted) = (settings.text(of: tunable), asked.text(of: tunable))
-      if given != wanted { unmet.append("\(tunable.rawValue) \(given) in place of \(wanted)") }
-    }
-  }
-}
-
-extension AdaptationSettings {
-  /// Limits aside, whether it makes a difference by this policy and codec.
-  fileprivate func uses(_ tunable: Tunable) -> Bool {
-    switch tunable {
-    case .chunkMin, .chunkMax, .levelMin, .levelMax, .inflightMax, .rateMax: false
-    case .policy, .codec, .congestion, .window: true
-    case .chunk: policy == .fixed
-    case .level: policy == .fixed && codec != .none
-    case .growth, .backoff, .rttThreshold, .lossThreshold: policy == .threshold
+      if tunable == .congestion, given == refused?.rawValue {
+        // Neither is in use.
+        let keeps = given == wanted ? "" : " \(wanted): this sender keeps its own setting,"
+        unmet.append("congestion\(keeps) \(given), which its system refuses")
+      } else if given != wanted {
+        unmet.append("\(tunable.rawValue) \(given) in place of \(wanted)")
+      }
     }
   }
 }

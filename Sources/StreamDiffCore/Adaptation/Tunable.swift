@@ -51,8 +51,10 @@ extension AdaptationSettings {
       return value
     }
     func bytes(_ range: ClosedRange<Int>) throws(TunableError) -> Int {
-      let bytes = Int(clamping: try unwrap(ByteSize(text)).bytes)
-      return try unwrap(range.contains(bytes) ? bytes : nil)
+      guard let bytes = ByteSize(text).map({ Int(clamping: $0.bytes) }), range.contains(bytes) else {
+        throw TunableError(tunable, "\(wrong.detail), in \(ByteSize.units)")
+      }
+      return bytes
     }
     func time(_ range: ClosedRange<Duration>) throws(TunableError) -> Duration {
       let time = try unwrap(TimeSpan(text)).duration
@@ -124,7 +126,13 @@ extension AdaptationSettings {
   /// Sets each, all or none, and checks the whole.
   public mutating func apply(_ changes: some Sequence<(name: String, text: String)>) throws(TunableError) {
     var changed = self
-    for (name, text) in changes { try changed.set(name, to: text) }
+    var given: Set<Tunable> = []
+    for (name, text) in changes {
+      let tunable = try Tunable(named: name)
+      try changed.set(tunable, to: text)
+      given.insert(tunable)
+    }
+    changed.fitDefaults(except: given)
     try changed.check()
     self = changed
   }

@@ -26,6 +26,9 @@ public struct TunablesFile: Sendable {
   /// Where each value stands, and where each section ends, as places in `lines`.
   private var places: [TuningPeer?: [Tunable: Int]] = [:]
   private var ends: [TuningPeer?: Int] = [nil: 0]
+  private var headers: [TuningPeer: Int] = [:]
+
+  private static let byteOrderMark: [UInt8] = [0xef, 0xbb, 0xbf]
 
   public init() { lines = [] }
 
@@ -33,7 +36,8 @@ public struct TunablesFile: Sendable {
   public init(_ bytes: [UInt8]) throws(Problem) {
     lines = []
     var section: TuningPeer?
-    var rest = bytes[...]
+    // Some editors begin with a byte order mark.
+    var rest = bytes.starts(with: Self.byteOrderMark) ? bytes.dropFirst(Self.byteOrderMark.count) : bytes[...]
     while !rest.isEmpty {
       let (place, next) = (lines.count, rest.prefix { $0 != UInt8(ascii: "\n") })
       rest = rest.dropFirst(next.count + 1)
@@ -61,7 +65,9 @@ public struct TunablesFile: Sendable {
     _ words: Substring, at place: Int, in section: inout TuningPeer?
   ) throws(TunableError) {
     if words.first == "[" {
-      section = try Self.peer(words)
+      let peer = try Self.peer(words)
+      section = peer
+      headers[peer] = headers[peer] ?? place
       guard ends[section] == nil else { throw TunableError(nil, "a second section of that peer") }
       guard ends.count <= TuningTable.peersLimit else {
         throw TunableError(nil, "more than \(TuningTable.peersLimit) peers")
@@ -105,11 +111,12 @@ public struct TunablesFile: Sendable {
 
   /// Sets what the change sets and removes what it resets.
   public mutating func apply(_ change: TuningChange) {
-    for peer in change.resetsPeers ? Array(places.keys) : [change.peer] {
-      for tunable in change.reset { remove(tunable, for: peer) }
-    }
     for (tunable, text) in change.values.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
       set(tunable, to: text, for: change.peer)
+    }
+    // Then, for a section that is emptied goes.
+    for peer in change.resetsPeers ? Array(places.keys) : [change.peer] {
+      for tunable in change.reset { remove(tunable, for: peer) }
     }
   }
 
@@ -121,6 +128,7 @@ public struct TunablesFile: Sendable {
     } else {
       if ends[peer] == nil, let peer {
         if !lines.isEmpty { lines.append("") }
+        headers[peer] = lines.count
         lines.append("[peer \(peer)]")
         ends[peer] = lines.count
       }
@@ -132,10 +140,31 @@ public struct TunablesFile: Sendable {
     values[peer, default: [:]][tunable] = text
   }
 
-  /// The section stays, empty.
   private mutating func remove(_ tunable: Tunable, for peer: TuningPeer?) {
     guard let place = places[peer]?.removeValue(forKey: tunable) else { return }
     values[peer]?.removeValue(forKey: tunable)
+    removeLine(place)
+    if let peer, places[peer]?.isEmpty ?? true { removeSection(of: peer) }
+  }
+
+  /// With its last value; comments in it keep it.
+  private mutating func removeSection(of peer: TuningPeer) {
+    guard let header = headers[peer], !lines[header].contains("#") else { return }
+    var end = headers.values.filter { $0 > header }.min() ?? lines.count
+    let isBlank = { (line: String) in Self.trimmed(line[...]).isEmpty }
+    guard lines[(header + 1)..<end].allSatisfy(isBlank) else { return }
+    (values[peer], places[peer], ends[peer], headers[peer]) = (nil, nil, nil, nil)
+    var start = header
+    if end == lines.count {
+      while start > 0, isBlank(lines[start - 1]) { start -= 1 }
+    }
+    while end > start {
+      end -= 1
+      removeLine(end)
+    }
+  }
+
+  private mutating func removeLine(_ place: Int) {
     lines.remove(at: place)
     move(from: place + 1, by: -1)
   }
@@ -148,6 +177,7 @@ public struct TunablesFile: Sendable {
   /// Places from `first` on; an end is behind what it ends.
   private mutating func move(from first: Int, by distance: Int) {
     places = places.mapValues { $0.mapValues { $0 >= first ? $0 + distance : $0 } }
+    headers = headers.mapValues { $0 >= first ? $0 + distance : $0 }
     ends = ends.mapValues { $0 > first || distance < 0 && $0 == first ? $0 + distance : $0 }
   }
 

@@ -3,8 +3,8 @@
 /// What is nearer to a peer takes precedence: the flags, then what is set for all, for its host, for it alone. On each
 /// of these the configuration file gives way to what was tuned since.
 public struct TuningTable: Sendable {
-  /// Values as `Tunable` reads them. `.some(nil)` in what is tuned: the file's does not hold.
-  public typealias Values = [Tunable: String?]
+  /// As `Tunable` reads them.
+  public typealias Values = [Tunable: String]
 
   /// For all is `nil`.
   public typealias Overrides = [TuningPeer?: Values]
@@ -22,7 +22,7 @@ public struct TuningTable: Sendable {
   /// - Parameter flags: what the command line says.
   public init(flags: [Setting]) throws(TunableError) {
     var settings = AdaptationSettings()
-    try settings.apply(flags.map { ($0.name, $0.value) })
+    for flag in flags { try settings.set(flag.name, to: flag.value) }
     self.flags = settings
     flagged = Set(flags.compactMap { Tunable(rawValue: $0.name) })
     var limits = Values()
@@ -30,6 +30,7 @@ public struct TuningTable: Sendable {
       if let tunable = Tunable(rawValue: flag.name), tunable.isLimit { limits[tunable] = flag.value }
     }
     givenLimits = limits
+    try self.settings(for: nil).check()
   }
 
   // MARK: What holds
@@ -39,8 +40,9 @@ public struct TuningTable: Sendable {
     var settings = flags
     for (tunable, text) in values(for: peer) {
       // Checked when it was set.
-      if let text { try? settings.set(tunable, to: text) }
+      try? settings.set(tunable, to: text)
     }
+    settings.fitDefaults(except: given(for: peer))
     return settings
   }
 
@@ -50,9 +52,7 @@ public struct TuningTable: Sendable {
   /// What a receiver asks its sender for: what was set here, and limits of the flags. (A sender's own choice is
   /// not overruled by what this server does when it sends.)
   public func wishes(for peer: TuningPeer?) -> [Setting] {
-    var wishes = givenLimits
-    for (tunable, text) in values(for: peer) { wishes[tunable] = text }
-    return Self.settings(of: wishes)
+    Self.settings(of: givenLimits.merging(values(for: peer)) { $1 })
   }
 
   /// What is set for `peer` itself, or for all.
@@ -80,16 +80,12 @@ public struct TuningTable: Sendable {
   }
 
   private func ownValues(of peer: TuningPeer?) -> Values {
-    var values = file[peer] ?? [:]
-    for (tunable, text) in tuned[peer] ?? [:] {
-      if let text { values[tunable] = text } else { values.removeValue(forKey: tunable) }
-    }
-    return values
+    (file[peer] ?? [:]).merging(tuned[peer] ?? [:]) { $1 }
   }
 
   private static func settings(of values: Values) -> [Setting] {
     Tunable.allCases.compactMap { tunable in
-      (values[tunable] ?? nil).map { Setting(name: tunable.rawValue, value: $0) }
+      values[tunable].map { Setting(name: tunable.rawValue, value: $0) }
     }
   }
 
@@ -103,46 +99,28 @@ public struct TuningTable: Sendable {
     public var description: String { peer.map { "for \($0): \(error)" } ?? "\(error)" }
   }
 
-  /// Does all of it or nothing.
+  /// Does all of it or nothing. A reset undoes what was tuned: what the file says of it holds again.
   public mutating func apply(_ change: TuningChange) throws(TunableError) {
     var changed = self
-    for peer in change.resetsPeers ? Set(file.keys).union(tuned.keys) : [change.peer] {
-      for tunable in change.reset {
-        let isInFile = file[peer]?[tunable] != nil
-        changed.tuned[peer, default: [:]][tunable] = isInFile ? .some(nil) : .none
-      }
-    }
-    for (tunable, text) in change.values { changed.tuned[change.peer, default: [:]][tunable] = text }
-    changed.tuned = changed.tuned.filter { !$0.value.isEmpty }
+    changed.undo(change)
+    if !change.values.isEmpty { changed.tuned[change.peer, default: [:]].merge(change.values) { $1 } }
     try changed.check(change.peer)
     self = changed
   }
 
-  /// What was tuned for single connections that are not open any more holds for nobody. (What the file says of them and was
-  /// reset stays reset.)
+  /// What was tuned for single connections that are not open any more holds for nobody.
   public mutating func forgetTuned(except isOpen: (TuningPeer) -> Bool) {
-    for case let (peer?, values) in tuned where peer.port != nil && !isOpen(peer) {
-      let resets = values.filter { $0.value == nil }
-      tuned[peer] = resets.isEmpty ? nil : resets
-    }
+    for case let peer? in tuned.keys where peer.port != nil && !isOpen(peer) { tuned[peer] = nil }
   }
 
   /// What the file says now.
-  /// - Parameter persisted: what was tuned and stands in the file now. `nil`: the file was read again, and what was
-  ///   reset since it was last read holds again if the file says it.
+  /// - Parameter persisted: what the file was changed by, in place of what was tuned.
   public mutating func replace(
-    file: Overrides, persisted: [TuningChange]? = nil
+    file: Overrides, persisted: [TuningChange] = []
   ) throws(Contradiction) {
     var changed = self
     changed.file = file
-    for change in persisted ?? [] {
-      if change.resetsPeers { changed.tuned = [:] }
-      for tunable in change.reset + change.values.keys { changed.tuned[change.peer]?[tunable] = .none }
-    }
-    for (peer, values) in changed.tuned {
-      let left = values.filter { $0.value != nil || persisted != nil && file[peer]?[$0.key] != nil }
-      changed.tuned[peer] = left.isEmpty ? nil : left
-    }
+    for change in persisted { changed.undo(change) }
     for peer in [nil] + changed.peers {
       do throws(TunableError) {
         try changed.settings(for: peer).check()
@@ -153,13 +131,18 @@ public struct TuningTable: Sendable {
     self = changed
   }
 
+  /// Leaves nothing tuned of what the change names.
+  private mutating func undo(_ change: TuningChange) {
+    for peer in change.resetsPeers ? Array(tuned.keys) : [change.peer] {
+      for tunable in change.reset { tuned[peer]?[tunable] = nil }
+    }
+    for tunable in change.values.keys { tuned[change.peer]?[tunable] = nil }
+    tuned = tuned.filter { !$0.value.isEmpty }
+  }
+
   /// All that was tuned, as changes that would bring it about.
   public var changes: [TuningChange] {
-    tuned.map { peer, values in
-      TuningChange(
-        peer: peer, values: values.compactMapValues(\.self),
-        reset: values.filter { $0.value == nil }.map(\.key))
-    }
+    tuned.map { TuningChange(peer: $0, values: $1, reset: []) }
   }
 
   /// For all: also whether it contradicts what is set for single peers.
@@ -191,13 +174,18 @@ public struct TuningChange: Hashable, Sendable {
     (self.peer, self.values, self.reset) = (peer, values, reset)
   }
 
-  /// Names and values as they come from outside; of a name given twice the last value holds.
+  /// Names and values as they come from outside.
+  /// - Throws: what is wrong, or contradicts what else is to be set, whatever holds elsewhere.
   public init(peer: TuningPeer?, settings: [Setting], reset: [String]) throws(TunableError) {
     var values: [Tunable: String] = [:]
     for setting in settings {
       let tunable = try Tunable(named: setting.name)
-      values[tunable] = try tunable.normal(setting.value)
+      let text = try tunable.normal(setting.value)
+      if let earlier = values.updateValue(text, forKey: tunable), earlier != text {
+        throw TunableError(tunable, "\(tunable.rawValue) is to be \(earlier) and to be \(text)")
+      }
     }
+    _ = try AdaptationSettings.checked(settings)
     var names: [Tunable] = []
     let isEverything = reset.contains(Self.everything)
     for name in isEverything ? Tunable.allCases.map(\.rawValue) : reset {

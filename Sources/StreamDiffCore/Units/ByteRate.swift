@@ -15,7 +15,7 @@ public struct ByteRate: Hashable, Sendable, CustomStringConvertible {
       return
     }
     // kbit, Mbit, Gbit, as ByteSize counts kB, MB, GB.
-    guard let bits = ByteSize(lowered.dropLast(2)) else { return nil }
+    guard let bits = ByteSize("\(lowered.dropLast(3))B") else { return nil }
     bytesPerSecond = bits.bytes / 8
   }
 
@@ -23,8 +23,8 @@ public struct ByteRate: Hashable, Sendable, CustomStringConvertible {
   /// - Returns: `nil` for what is clear, or no rate at all.
   public static func clearSpellings(of text: some StringProtocol) -> (bits: String, bytes: String)? {
     let name = ["/s", "ps"].first { text.hasSuffix($0) }.map { text.dropLast($0.count) } ?? text[...]
-    guard name.hasSuffix("b"), ByteSize(name) != nil else { return nil }
     let stem = name.dropLast()
+    guard name.hasSuffix("b"), ByteSize("\(stem)B") != nil else { return nil }
     return ("\(stem)bit", "\(stem)B")
   }
 

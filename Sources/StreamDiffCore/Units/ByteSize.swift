@@ -1,12 +1,19 @@
-/// Bytes as people write them: a number, with kB, MB, GB, TB (thousands) or KiB, MiB, GiB, TiB behind it.
+/// Bytes as people write them: a number, with kB, MB, GB, TB (thousands) or KiB, MiB, GiB, TiB behind it, in any case
+/// but for the B.
 public struct ByteSize: Hashable, Sendable, CustomStringConvertible {
   public let bytes: UInt64
+
+  /// How it may be written, for people.
+  public static let units = "bytes, kB, MB, GB, TB (thousands), KiB, MiB, GiB or TiB (B: bytes, not bits)"
 
   public init(_ bytes: UInt64) { self.bytes = bytes }
 
   public init?(_ text: some StringProtocol) {
     let digits = text.prefix { $0.isASCII && $0.isNumber }
-    let unit = text.dropFirst(digits.count).lowercased()
+    let written = text.dropFirst(digits.count)
+    // A small b may mean bits.
+    guard written.last != "b" else { return nil }
+    let unit = written.lowercased()
     guard let number = UInt64(digits), let scale = Self.scales.first(where: { $0.unit == unit })?.bytes else {
       return nil
     }

@@ -41,6 +41,7 @@ final class SenderAdaptation: Sendable {
   private let course: SessionCourse
   private let meter: SyncMeter
   private let trace: AdaptationTrace?
+  private let refusals: CongestionRefusals?
   /// Among the sessions that share what is sent.
   let place: SendGovernor.Place
   private let start = ContinuousClock.now
@@ -48,6 +49,7 @@ final class SenderAdaptation: Sendable {
 
   init(_ options: SyncOptions) {
     (tuning, course, meter, trace) = (options.tuning, options.course, options.meter, options.trace)
+    refusals = options.refusals
     let settings = tuning.settings
     place = options.governor.join(rateMax: settings.rateMax)
     state = Mutex(State(controller: TransferController(settings)))
@@ -120,7 +122,7 @@ final class SenderAdaptation: Sendable {
 
   /// Has what the operator, the receiver and the course say hold: not only when the next look comes, for the first byte.
   private func adopt(_ state: inout State) {
-    let adoption = tuning.adopting(state.hints.hint.settings)
+    let adoption = tuning.adopting(state.hints.hint.settings, refused: state.refusal?.control)
     let wanted = adoption.settings.limited(toChunks: course.chunkLimit)
     state.unmet = adoption.unmet
     guard wanted != state.controller.settings else { return }
@@ -190,9 +192,13 @@ final class SenderAdaptation: Sendable {
 
   private func use(_ congestion: CongestionControl, on link: ConnectionLink) async {
     guard state.withLock({ $0.refusal?.control }) != congestion else { return }
-    let reason = await link.use(congestion)
+    let refusal = await link.use(congestion)
     state.withLock { state in
-      state.refusal = reason.map { (congestion, "\(congestion.rawValue) is not to be had: \($0)") }
+      state.refusal = refusal.map { (congestion, "\(congestion.rawValue) is not to be had: \($0)") }
+    }
+    // What the controller or the peer wanted is told in the reports alone.
+    if let refusal, case .bySystem = refusal, tuning.settings.congestion.rawValue == congestion.rawValue {
+      refusals?.tell(congestion, "\(refusal)")
     }
   }
 }

@@ -27,6 +27,8 @@ final class ServerTuning: Sendable {
   private let path: String
   private let fileSystem: any FileSystem
   private let logger: Logger
+  /// Of all sessions.
+  let refusals: CongestionRefusals
   private let state: Mutex<State>
   /// Held over a change and its file: they are made one after the other. Never on an event loop.
   private let changing = Mutex(())
@@ -39,6 +41,11 @@ final class ServerTuning: Sendable {
   ) throws {
     path = "\(directory)/\(DataDirectory.tunablesName)"
     (self.fileSystem, self.logger) = (fileSystem, logger)
+    refusals = CongestionRefusals { control, reason in
+      logger.warning(
+        "the system refuses a congestion control, and keeps its own",
+        metadata: ["congestion": "\(control)", "reason": "\(reason)"])
+    }
     state = Mutex(State(table: try TuningTable(flags: flags)))
     let file = try read()
     try state.withLock { try replace(file, in: &$0.table) }
@@ -105,24 +112,39 @@ final class ServerTuning: Sendable {
     try changing.withLock { _ in
       let before = table
       var after = before
-      try after.apply(change)
+      var persisted: TunablesFile?
+      if isPersistent {
+        let changes = change.isEmpty ? before.changes : [change]
+        persisted = try persist(changes, in: &after)
+      } else {
+        try after.apply(change)
+      }
       if let peer = change.peer, peer.port != nil, !isPersistent, !change.values.isEmpty {
         guard state.withLock({ $0.connections[peer] != nil }) else { throw TuningRefusal.notConnected(peer) }
       }
       guard after.peers.count <= TuningTable.peersLimit else { throw TuningRefusal.tooManyPeers }
-      if isPersistent {
-        let changes = change.isEmpty ? before.changes : [change]
-        var file = try read()
-        for each in changes { file.apply(each) }
-        // It must hold when it is read again, without what was only tuned.
-        try replace(file, in: &after, persisted: changes)
-        try fileSystem.replaceFile(path, with: file.bytes)
-      }
+      if let persisted { try fileSystem.replaceFile(path, with: persisted.bytes) }
       let peers = adopt(after)
       log(from: before, to: after, by: caller, isPersistent: isPersistent)
       guard !change.isEmpty else { return 0 }
       return peers.count { peer in change.peer.map { peer.map($0.covers) ?? false } ?? true }
     }
+  }
+
+  /// - Returns: the file as it is to be, which `table` has then.
+  private func persist(_ changes: [TuningChange], in table: inout TuningTable) throws -> TunablesFile {
+    let file = try read()
+    var changed = file
+    for change in changes { changed.apply(change) }
+    do throws(TuningTable.Contradiction) {
+      try table.replace(file: changed.values, persisted: changes)
+    } catch {
+      // It was edited since, and is at fault by itself; or the change is.
+      var unchanged = table
+      try replace(file, in: &unchanged)
+      throw TunableError(error.error.tunable, "\(error)")
+    }
+    return changed
   }
 
   /// Reads the file again. One that is wrong changes nothing. Blocks.
@@ -153,11 +175,9 @@ final class ServerTuning: Sendable {
     }
   }
 
-  private func replace(
-    _ file: TunablesFile, in table: inout TuningTable, persisted: [TuningChange]? = nil
-  ) throws {
+  private func replace(_ file: TunablesFile, in table: inout TuningTable) throws {
     do throws(TuningTable.Contradiction) {
-      try table.replace(file: file.values, persisted: persisted)
+      try table.replace(file: file.values)
     } catch {
       throw TunablesFileError(
         path: path, line: file.line(of: error.error.tunable, for: error.peer), detail: "\(error)")
@@ -174,15 +194,16 @@ final class ServerTuning: Sendable {
     for peer in [nil] + Set(before.peers + after.peers).sorted() {
       let (old, new) = (before.settings(for: peer), after.settings(for: peer))
       guard peer == nil || before.settings(setFor: peer) != after.settings(setFor: peer) else { continue }
-      for tunable in Tunable.allCases where old.text(of: tunable) != new.text(of: tunable) {
-        logger.info(
-          "tunable changed",
-          metadata: [
-            "name": "\(tunable.rawValue)", "old": "\(old.text(of: tunable))",
-            "new": "\(new.text(of: tunable))",
-            "peer": "\(peer.map(\.description) ?? "all")", "by": "\(caller)", "persistent": "\(isPersistent)",
-          ])
+      let changes = Tunable.allCases.filter { old.text(of: $0) != new.text(of: $0) }.map {
+        "\($0.rawValue) \(old.text(of: $0)) -> \(new.text(of: $0))"
       }
+      guard !changes.isEmpty else { continue }
+      logger.info(
+        "tunables changed",
+        metadata: [
+          "peer": "\(peer.map(\.description) ?? "all")", "changes": "\(changes.joined(separator: ", "))",
+          "by": "\(caller)", "persistent": "\(isPersistent)",
+        ])
     }
   }
 }

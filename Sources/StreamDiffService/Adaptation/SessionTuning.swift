@@ -27,8 +27,8 @@ public final class SessionTuning: Sendable {
   public var settings: AdaptationSettings { state.withLock { $0.settings } }
 
   /// What a sender's settings become by its receiver's wishes.
-  func adopting(_ wishes: [Setting]) -> Adoption {
-    state.withLock { $0.settings.adopting(wishes, given: $0.given) }
+  func adopting(_ wishes: [Setting], refused: CongestionControl?) -> Adoption {
+    state.withLock { $0.settings.adopting(wishes, given: $0.given, refused: refused) }
   }
 
   public var wishes: [Setting] { state.withLock { $0.wishes } }

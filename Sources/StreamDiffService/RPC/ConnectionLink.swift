@@ -31,14 +31,28 @@ public final class ConnectionLink: Sendable {
     }
   }
 
+  /// Why a congestion control is not in use.
+  enum Refusal: CustomStringConvertible {
+    case connectionIsOver
+    /// Its errno.
+    case bySystem(CInt)
+
+    var description: String {
+      switch self {
+      case .connectionIsOver: "the connection is over"
+      case .bySystem(let code): String(cString: strerror(code))
+      }
+    }
+  }
+
   /// Has the kernel use `congestion` from now on.
-  /// - Returns: why it does not, in the system's words.
-  func use(_ congestion: CongestionControl) async -> String? {
+  /// - Returns: why it does not.
+  func use(_ congestion: CongestionControl) async -> Refusal? {
     let failure: CInt?? = await onConnection { connection in
       connection.withSocket { streamdiff_set_congestion($0, congestion.rawValue) == 0 ? nil : errno }
     }
-    guard let failure else { return "the connection is over" }
-    return failure.map { String(cString: strerror($0)) }
+    guard let failure else { return .connectionIsOver }
+    return failure.map { .bySystem($0) }
   }
 
   private func onConnection<Value: Sendable>(

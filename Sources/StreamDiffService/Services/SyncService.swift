@@ -84,7 +84,7 @@ struct SyncService: Sendable {
     options.order = .byKey
     (options.meter, options.tuning) = (meter, tuning)
     options.trace = trace?.trace
-    options.governor = governor
+    (options.governor, options.refusals) = (governor, self.tuning.refusals)
     _ = try await SyncSession.runSender(
       source: source, over: transport, options: options, pool: replica.pool, opening: .hello(hello))
     counters.pull.add(1)

@@ -47,6 +47,8 @@ public struct SyncOptions: Sendable {
   public var tuning = SessionTuning()
   /// Sender: shares what is sent, with all that have the same one.
   public var governor = SendGovernor()
+  /// Sender: where it is told that the system refuses a congestion control that was set for this side.
+  public var refusals: CongestionRefusals?
   /// Sender: where every decision is written.
   public var trace: AdaptationTrace?
   /// Counted into as the session goes on: read it for progress.

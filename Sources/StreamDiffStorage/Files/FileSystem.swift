@@ -107,6 +107,10 @@ public protocol FileSystem: Sendable {
   func list(_ directory: String) throws(StorageError) -> [String]
   /// Atomic; replaces a file at `new`. Durable after `syncDirectory`.
   func rename(_ old: String, to new: String, _ point: ChangePoint) throws(StorageError)
+  /// What a link leads to, be it there or not; what is no link is its own target.
+  func target(of path: String) throws(StorageError) -> String
+  /// Gives `path` the mode, and as far as the system lets us the owner, of what is to be replaced by it.
+  func copyPermissions(of old: String, to path: String) throws(StorageError)
   func remove(_ path: String, _ point: ChangePoint) throws(StorageError)
   func syncDirectory(_ path: String, _ point: SyncPoint) throws(StorageError)
   /// Takes the lock at `path`, creating the file. Fails at once with `.locked` when another holds it.
@@ -115,6 +119,12 @@ public protocol FileSystem: Sendable {
 }
 
 extension FileSystem {
+  /// Where there are no links.
+  public func target(of path: String) throws(StorageError) -> String { path }
+
+  /// Where there are no modes.
+  public func copyPermissions(of old: String, to path: String) throws(StorageError) {}
+
   /// Creates a directory and those above it, durably; one that exists is fine.
   public func createDirectory(_ path: String) throws(StorageError) {
     var whole = path.hasPrefix("/") ? "" : "."
@@ -160,10 +170,14 @@ extension FileSystem {
     return bytes
   }
 
-  /// Writes a small file so that, whenever the machine stops, it is there whole, old or new.
+  /// Writes a small file so that, whenever the machine stops, it is there whole, old or new. A link stays, and its target
+  /// is replaced; the mode stays.
   public func replaceFile(_ path: String, with bytes: [UInt8]) throws(StorageError) {
+    let path = try target(of: path)
     let temporary = path + ".new"
     let file = try open(temporary, .replace(.replacedFileCreate))
+    // Before there is anything in it that others may not read.
+    try copyPermissions(of: path, to: temporary)
     try bytes.withBytes { (buffer) throws(StorageError) in try file.write(buffer, at: 0, .replacedFileWrite) }
     try file.sync(.replacedFile)
     try rename(temporary, to: path, .replacedFileRename)

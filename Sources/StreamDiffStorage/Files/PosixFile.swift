@@ -8,15 +8,35 @@ final class PosixFile: File {
   init(opening path: String, _ mode: FileMode) throws(StorageError) {
     let flags: CInt
     switch mode {
-    case .read: flags = O_RDONLY
-    case .write: flags = O_RDWR
-    case .replace: flags = O_RDWR | O_CREAT | O_TRUNC
+    case .read: flags = O_RDONLY | O_NONBLOCK
+    case .write: flags = O_RDWR | O_NONBLOCK
+    case .replace: flags = O_RDWR | O_NONBLOCK | O_CREAT | O_TRUNC
     }
     self.path = path
+    // Before it is opened, for a device may do something then, and after, for it may be another by then. (Nothing waits:
+    // O_NONBLOCK, which regular files do not heed.)
+    var status = stat()
+    if stat(path, &status) == 0 { try Self.requireRegular(status, path) }
     guard let descriptor = Descriptor(path, flags) else {
       throw StorageError(errno: errno, creating: flags & O_CREAT != 0, path: path, "open")
     }
     self.descriptor = descriptor
+    guard fstat(self.descriptor.number, &status) == 0 else {
+      throw StorageError(errno: errno, path: path, "fstat")
+    }
+    try Self.requireRegular(status, path)
+  }
+
+  private static func requireRegular(_ status: stat, _ path: String) throws(StorageError) {
+    let kind: String
+    switch status.st_mode & S_IFMT {
+    case S_IFREG: return
+    case S_IFDIR: kind = "directory"
+    case S_IFIFO: kind = "FIFO"
+    case S_IFSOCK: kind = "socket"
+    default: kind = "device"
+    }
+    throw StorageError(.io, path: path, "is a \(kind), and must be a regular file")
   }
 
   func size() throws(StorageError) -> UInt64 {

@@ -40,6 +40,43 @@ public struct PosixFileSystem: FileSystem {
     }
   }
 
+  public func target(of path: String) throws(StorageError) -> String {
+    var place = path
+    // As many as the kernel follows.
+    for _ in 0..<40 {
+      guard let link = try linkText(place) else { return place }
+      let directory = place.utf8.lastIndex(of: UInt8(ascii: "/")).map { place[...$0] } ?? ""
+      place = link.hasPrefix("/") ? link : directory + link
+    }
+    throw StorageError(errno: ELOOP, path: path, "follow links")
+  }
+
+  /// - Returns: `nil` for what is no link, or not there.
+  private func linkText(_ path: String) throws(StorageError) -> String? {
+    var bytes = [CChar](repeating: 0, count: Int(PATH_MAX))
+    let count = readlink(path, &bytes, bytes.count)
+    guard count < 0 else {
+      return String(decoding: bytes.prefix(count).map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+    guard errno == EINVAL || errno == ENOENT else {
+      throw StorageError(errno: errno, path: path, "read link")
+    }
+    return nil
+  }
+
+  public func copyPermissions(of old: String, to path: String) throws(StorageError) {
+    var status = stat()
+    guard stat(old, &status) == 0 else {
+      guard errno == ENOENT else { throw StorageError(errno: errno, path: old, "stat") }
+      return
+    }
+    _ = chown(path, status.st_uid, status.st_gid)
+    // After it: a change of the owner may take bits away.
+    guard chmod(path, status.st_mode & 0o7777) == 0 else {
+      throw StorageError(errno: errno, path: path, "change mode")
+    }
+  }
+
   public func remove(_ path: String, _ point: ChangePoint) throws(StorageError) {
     guard unlink(path) == 0 else {
       throw StorageError(errno: errno, path: path, "remove (\(point.rawValue))")

@@ -91,6 +91,21 @@ import Testing
     try adoption.settings.check()
   }
 
+  @Test(
+    "of a congestion control that the system refuses nobody is told that it is in use",
+    arguments: [
+      ("cubic", "bbr", "congestion bbr: this sender keeps its own setting, cubic, which its system refuses"),
+      ("cubic", "cubic", "congestion cubic, which its system refuses"),
+      ("auto", "cubic", "congestion cubic, which its system refuses"),
+      ("bbr", "cubic", "congestion bbr in place of cubic"), ("auto", "bbr", nil),
+    ] as [(String, String, String?)])
+  func refused(own: String, wish: String, unmet: String?) throws {
+    let given: Set<Tunable> = own == "auto" ? [] : [.congestion]
+    let wishes = [Setting(name: "congestion", value: wish)]
+    let adoption = try Self.own([("congestion", own)]).adopting(wishes, given: given, refused: .cubic)
+    #expect(adoption.unmet == [unmet].compactMap(\.self))
+  }
+
   @Test("whatever is wished for, what comes of it can be set", arguments: 0..<200)
   func anything(seed: Int) throws {
     var random = SplitMix(seed: seed)

@@ -43,6 +43,8 @@ import Testing
     arguments: [
       ("rate-max", "100Mb", ["100Mbit", "100MB"]), ("rate-max", "100mb/s", ["100mbit", "100mB"]),
       ("rate-max", "12Gbps", ["12Gbit", "12GB"]), ("rate-max", "9000b", ["9000bit", "9000B"]),
+      ("chunk", "64kb", ["1 to 1MiB", "kB", "KiB"]), ("inflight-max", "64Mib", ["MiB"]),
+      ("chunk-max", "64k", ["kB"]),
       ("loss-threshold", "0.5", ["as 0.5%"]), ("loss-threshold", "1e-3%", ["as 0.5%"]),
       ("loss-threshold", "-1%", ["as 0.5%"]), ("loss-threshold", "%", ["as 0.5%"]),
     ])
@@ -64,6 +66,8 @@ import Testing
       ),
       ([("chunk-max", "2MiB")], "chunk-max '2MiB': it takes 1 to 1MiB"),
       ([("level", "9")], "level 9 holds with policy fixed only, and here it is model"),
+      ([("growth", "2")], "growth 2.0 holds with policy threshold only, and here it is model"),
+      ([("policy", "fixed"), ("codec", "none"), ("level", "9")], "level 9 comes to nothing with codec none"),
     ] as [([(String, String)], String?)])
   func wishes(wishes: [(String, String)], detail: String?) {
     let settings = wishes.map { Setting(name: $0, value: $1) }
@@ -75,14 +79,32 @@ import Testing
     #expect(error?.detail.hasPrefix(detail) == true, "\(String(describing: error))")
   }
 
-  @Test("a chunk or a level comes to nothing without the policy that takes it")
+  @Test("a default is brought within the bounds that are given, what is given is not")
+  func defaults() throws {
+    var settings = AdaptationSettings()
+    let bounds = [("policy", "fixed"), ("chunk-max", "32KiB"), ("level-max", "-3")]
+    try settings.apply(bounds.map { (name: $0, text: $1) })
+    #expect((settings.chunk, settings.level) == (32 << 10, -3))
+    let given = [("policy", "fixed"), ("chunk", "64KiB"), ("chunk-max", "32KiB")]
+    #expect(throws: TunableError.self) { try settings.apply(given.map { (name: $0, text: $1) }) }
+  }
+
+  @Test("what comes to nothing without the policy or codec that takes it")
   func idle() throws {
     let threshold = try Self.settings([("policy", "threshold"), ("chunk", "4KiB"), ("level", "9")])
     #expect(threshold.idle(among: [.growth, .chunkMax]) == nil)
     #expect(
       threshold.idle(among: [.growth, .level])?.detail.hasSuffix("bounds by level-min and level-max") == true)
     #expect(threshold.idle(among: [.chunk])?.tunable == .chunk)
-    #expect(try Self.settings([("policy", "fixed")]).idle(among: [.chunk, .level]) == nil)
+    let fixed = try Self.settings([("policy", "fixed"), ("loss-threshold", "1%")])
+    #expect(fixed.idle(among: [.chunk, .level]) == nil)
+    #expect(
+      fixed.idle(among: [.lossThreshold])?.detail
+        == "loss-threshold 1% holds with policy threshold only, and here it is fixed: set policy to threshold"
+    )
+    let plain = try Self.settings([("policy", "fixed"), ("codec", "none")])
+    #expect(plain.idle(among: [.chunk, .levelMax]) == nil)
+    #expect(plain.idle(among: [.chunk, .level])?.tunable == .level)
   }
 
   @Test(

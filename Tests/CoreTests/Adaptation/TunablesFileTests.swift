@@ -122,7 +122,36 @@ import Testing
     file.apply(try TuningChange(peer: nil, settings: [], reset: ["all"]))
     #expect(file.values.allSatisfy { $0.value.isEmpty })
     #expect(
-      String(decoding: file.bytes, as: UTF8.self) == "# ours\n[peer ::1]\n# its\n[peer 10.0.0.7]\n")
+      String(decoding: file.bytes, as: UTF8.self) == "# ours\n[peer ::1]\n# its\n")
+  }
+
+  @Test(
+    "a section goes with its last value, unless there is a comment in it",
+    arguments: [
+      ("growth=2\n\n[peer ::1]\nlevel-max=5\n", "growth=2\n"),
+      (
+        "growth=2\n\n[peer ::1]\n\nlevel-max=5\n\n[peer ::2]\nlevel-max=5\n",
+        "growth=2\n\n[peer ::2]\nlevel-max=5\n"
+      ),
+      ("[peer ::1] # web\nlevel-max=5\n", "[peer ::1] # web\n"),
+      ("[peer ::1]\nlevel-max=5\n# its\n", "[peer ::1]\n# its\n"),
+      ("[peer ::1]\nlevel-max=5\ngrowth=2\n", "[peer ::1]\ngrowth=2\n"),
+    ])
+  func emptySection(text: String, expected: String) throws {
+    var file = try Self.file(text)
+    let peer = TuningPeer("::1")
+    file.apply(try TuningChange(peer: peer, settings: [], reset: ["level-max"]))
+    #expect(String(decoding: file.bytes, as: UTF8.self) == expected)
+    let set = try TuningChange(peer: peer, settings: [Setting(name: "level-max", value: "5")], reset: [])
+    file.apply(set)
+    #expect(try TunablesFile(file.bytes).values == file.values.filter { !$0.value.isEmpty })
+    #expect(file.values[peer]?[.levelMax] == "5")
+  }
+
+  @Test("a byte order mark at its start is passed over")
+  func byteOrderMark() throws {
+    #expect(try TunablesFile([0xef, 0xbb, 0xbf] + Array("growth=2".utf8)).values == [nil: [.growth: "2.0"]])
+    #expect(throws: TunablesFile.Problem.self) { try Self.file("\n\u{feff}growth=2") }
   }
 
   @Test("whatever is set and reset in any order, the text says what the values are", arguments: 1...30)

@@ -65,17 +65,62 @@ import Testing
     #expect(table.settings(for: TuningPeer("10.0.0.1:1")).chunkMax == 64 << 10)
   }
 
-  @Test("a reset leaves what would hold without it, also what a file says until it is read again")
+  @Test("a reset undoes what was tuned: at once the file holds again, else the flag, else the default")
   func reset() throws {
     var table = try Self.table(flags: [("level-max", "9")])
     let file = try Self.file("level-max = 5")
     try table.replace(file: file)
     try table.apply(Self.change(nil, [("level-max", "4")]))
-    try table.apply(Self.change(nil, [], reset: ["level-max"]))
+    let reset = try Self.change(nil, [], reset: ["level-max"])
+    for _ in 0..<2 {
+      try table.apply(reset)
+      #expect(table.settings(for: nil).levelMax == 5)
+      #expect(table.tuned.isEmpty)
+    }
+    try table.apply(Self.change(nil, [("level-max", "4")]))
+    try table.replace(file: [:], persisted: [reset])
     #expect(table.settings(for: nil).levelMax == 9)
-    try table.replace(file: file)
-    #expect(table.settings(for: nil).levelMax == 5)
     #expect(table.tuned.isEmpty)
+    #expect(try Self.table().settings(for: nil).levelMax == 12)
+  }
+
+  @Test("what is persisted is held against what the file says then, not against what it takes from it")
+  func persistedReset() throws {
+    var table = try Self.table()
+    try table.replace(file: Self.file("chunk-max = 4KiB"))
+    let change = try Self.change(nil, [("chunk-min", "32KiB")], reset: ["chunk-max"])
+    #expect(throws: TunableError.self) { try table.apply(change) }
+    try table.replace(file: Self.file("chunk-min = 32KiB"), persisted: [change])
+    #expect(table.settings(for: nil).chunkMin == 32 << 10)
+    #expect(table.settings(for: nil).chunkMax == 64 << 10)
+  }
+
+  @Test("a default is brought within the bounds that hold, and comes back with them")
+  func defaults() throws {
+    var table = try Self.table(flags: [("policy", "fixed"), ("chunk-max", "32KiB"), ("level-max", "-3")])
+    #expect(table.settings(for: nil).chunk == 32 << 10)
+    #expect(table.settings(for: nil).level == -3)
+    try table.apply(Self.change(nil, [("chunk-max", "128KiB")]))
+    #expect(table.settings(for: nil).chunk == 64 << 10)
+    #expect(throws: TunableError.self) { try table.apply(Self.change(nil, [("level", "2")])) }
+  }
+
+  @Test(
+    "a change that contradicts itself is none, whatever holds",
+    arguments: [
+      ([("chunk-min", "64KiB"), ("chunk-max", "4KiB")], "chunk-min 64KiB is above chunk-max 4KiB"),
+      ([("level-max", "3"), ("level-max", "4")], "level-max is to be 3 and to be 4"),
+      ([("policy", "fixed"), ("chunk", "4KiB"), ("chunk-max", "2KiB")], "chunk 4KiB is not between"),
+      ([("level-min", "15")], nil), ([("chunk", "4KiB"), ("chunk-max", "2KiB")], nil),
+      ([("chunk-max", "4KiB"), ("chunk-max", "4096")], nil),
+    ] as [([(String, String)], String?)])
+  func contradictsItself(settings: [(String, String)], detail: String?) {
+    do {
+      _ = try Self.change(nil, settings)
+      #expect(detail == nil)
+    } catch {
+      #expect(detail.map("\(error)".hasPrefix) == true, "\(error)")
+    }
   }
 
   @Test(
@@ -86,14 +131,16 @@ import Testing
     var table = try Self.table()
     try table.replace(file: file)
     try table.apply(Self.change("10.0.0.9", [("growth", "2")]))
+    try table.apply(Self.change("10.0.0.7", [("growth", "2")]))
     try table.apply(Self.change("10.0.0.7", [], reset: ["all"]))
-    #expect(table.peers.map(\.description) == ["10.0.0.8", "10.0.0.9"])
+    #expect(table.settings(setFor: TuningPeer("10.0.0.7")).map(\.name) == ["level-max"])
+    #expect(table.settings(setFor: TuningPeer("10.0.0.9")).map(\.name) == ["growth"])
     let all = try Self.change(nil, [], reset: ["all"])
     try table.apply(all)
     if isPersistent { try table.replace(file: [:], persisted: [all]) }
-    #expect(table.peers.isEmpty)
-    #expect(table.settings(for: TuningPeer("10.0.0.8")) == AdaptationSettings())
-    #expect(table.tuned.isEmpty == isPersistent)
+    #expect(table.peers.map(\.description) == (isPersistent ? [] : ["10.0.0.7", "10.0.0.8"]))
+    #expect(table.settings(for: TuningPeer("10.0.0.8")).levelMax == (isPersistent ? 12 : 7))
+    #expect(table.tuned.isEmpty)
   }
 
   @Test("what was tuned for a connection ends with it; what the file says stays")
@@ -108,17 +155,17 @@ import Testing
     #expect(table.tuned.keys.contains(open) && !table.tuned.keys.contains(closed))
     #expect(table.settings(for: closed).text(of: .levelMax) == "7")
     #expect(table.settings(setFor: TuningPeer("10.0.0.7")).map(\.name) == ["growth"])
-    try table.apply(Self.change("10.0.0.7:41", [("growth", "3")], reset: ["level-max"]))
+    try table.apply(Self.change("10.0.0.7:41", [("growth", "3"), ("level-max", "6")]))
     table.forgetTuned { _ in false }
-    #expect(table.settings(for: closed).text(of: .levelMax) == "12")
+    #expect(table.settings(for: closed).text(of: .levelMax) == "7")
     #expect(table.settings(for: closed).text(of: .growth) == "2.0")
   }
 
   @Test("what an operator has set, as flag, by file or since, no receiver overrules; what was reset it may")
   func given() throws {
     var table = try Self.table(flags: [("codec", "none")])
-    try table.replace(file: Self.file("[peer 10.0.0.7]\npolicy = model"))
-    try table.apply(Self.change(nil, [("congestion", "cubic")]))
+    try table.apply(Self.change("10.0.0.7", [("policy", "model")]))
+    try table.replace(file: Self.file("congestion = cubic"))
     #expect(table.given(for: nil) == [.codec, .congestion])
     #expect(table.given(for: TuningPeer("10.0.0.7:1")) == [.codec, .congestion, .policy])
     try table.apply(Self.change("10.0.0.7", [], reset: ["policy"]))
@@ -136,17 +183,16 @@ import Testing
     #expect(idle.last?.hasPrefix("for 10.0.0.8: chunk 1KiB holds") == true, "\(idle)")
   }
 
-  @Test("persisting one thing leaves another reset as it is")
+  @Test("persisting one thing leaves another tuned as it is")
   func persisting() throws {
     var table = try Self.table()
     try table.replace(file: Self.file("level-max = 5\nlevel-min = 2"))
-    try table.apply(Self.change(nil, [], reset: ["level-max"]))
+    try table.apply(Self.change(nil, [("level-max", "6")]))
     let change = try Self.change(nil, [("level-min", "3")])
-    try table.apply(change)
     try table.replace(file: Self.file("level-max = 5\nlevel-min = 3"), persisted: [change])
-    #expect(table.settings(for: nil).levelMax == 12)
+    #expect(table.settings(for: nil).levelMax == 6)
     #expect(table.settings(for: nil).levelMin == 3)
-    #expect(table.tuned[nil]?.count == 1)
+    #expect(table.tuned == [nil: [.levelMax: "6"]])
   }
 
   @Test("a receiver asks for limits of the flags and all that was set")

@@ -48,6 +48,43 @@ struct FileSystemTests {
     } catch { #expect(error.code == .tooLarge) }
   }
 
+  @Test("what is no regular file is refused by name, and nobody waits for it")
+  func irregular() throws {
+    let fifo = directory.path + "/fifo"
+    try #require(mkfifo(fifo, 0o600) == 0)
+    for (path, kind) in [(fifo, "FIFO"), ("/dev/zero", "device"), (directory.path, "directory")] {
+      do {
+        _ = try files.readFile(path, limit: 10)
+        Issue.record("read \(path)")
+      } catch { #expect(error.path == path && error.detail.contains("is a \(kind)"), "\(error)") }
+    }
+    #expect(throws: StorageError.self) { try files.open(fifo, .replace(.replacedFileCreate)) }
+  }
+
+  @Test("a file that is replaced keeps its mode, and links to it stay")
+  func permissionsAndLinks() throws {
+    let (place, far) = (directory.path + "/far", directory.path + "/far/file")
+    let (link, second) = (directory.path + "/link", directory.path + "/second")
+    try #require(mkdir(place, 0o700) == 0 && symlink("far/file", link) == 0 && symlink(link, second) == 0)
+    // Once where it leads to nothing yet.
+    for bytes: [UInt8] in [[1], [2, 3]] {
+      try files.replaceFile(second, with: bytes)
+      #expect(try files.readFile(far, limit: 2) == bytes)
+      try #require(chmod(far, 0o600) == 0)
+    }
+    try files.replaceFile(link, with: [4])
+    var status = stat()
+    try #require(lstat(far, &status) == 0)
+    #expect(status.st_mode & 0o7777 == 0o600)
+    for link in [link, second] {
+      try #require(lstat(link, &status) == 0)
+      #expect(status.st_mode & S_IFMT == S_IFLNK)
+    }
+    #expect(try files.list(place) == ["file"])
+    try #require(symlink("circle", directory.path + "/circle") == 0)
+    #expect(throws: StorageError.self) { try files.replaceFile(directory.path + "/circle", with: []) }
+  }
+
   @Test("errors say which file and what to make of it")
   func errors() throws {
     let missing = directory.path + "/none"

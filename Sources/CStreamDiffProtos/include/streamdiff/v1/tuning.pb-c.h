@@ -58,15 +58,16 @@ struct  Streamdiff__V1__SetTuningRequest
   size_t n_settings;
   Streamdiff__V1__Setting **settings;
   /*
-   * names that go back to what holds without this: the flags' or defaults; for a peer
+   * names of which what Set has set is undone, and what would hold without it holds
    */
   size_t n_reset;
   char **reset;
   /*
-   * to what holds for all. "all": every one, and without a peer of single peers too
+   * again: the server's file, then its flags, then the defaults; for a peer, what holds
+   * for all. "all": every one, and without a peer of single peers too
    */
   /*
-   * keep it across a restart of the server; with nothing else: all that was set. The
+   * in the server's file too: it keeps what is set, and loses what is reset. With nothing
    */
   protobuf_c_boolean persist;
 };
