@@ -38,6 +38,7 @@ struct Pull: AsyncParsableCommand {
   }
 
   func run() async throws {
+    tunables.warnOfIdle(asWishes: true)
     do {
       let clock = ContinuousClock()
       let start = clock.now

@@ -58,6 +58,7 @@ struct Push: AsyncParsableCommand {
   }
 
   func run() async throws {
+    tunables.warnOfIdle()
     do {
       let clock = ContinuousClock()
       let start = clock.now

@@ -76,6 +76,7 @@ struct Serve: AsyncParsableCommand {
   func run() async throws {
     LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
     let logger = Logger(label: "streamdiff")
+    tunables.warnOfIdle()
     do {
       guard let address = ServerAddress(listen) else {
         throw ClientFailure(.refused, ServerAddress.fault(of: listen))

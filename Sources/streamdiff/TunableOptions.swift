@@ -23,7 +23,7 @@ struct TunableOptions: ParsableArguments {
 
   @Option(
     name: .long, parsing: .unconditional,
-    help: Self.help(.chunk, "bytes", "With --policy fixed, and only then: plain bytes of a chunk"))
+    help: Self.help(.chunk, "bytes", "With --policy fixed: plain bytes of a chunk"))
   var chunk: String?
 
   @Option(
@@ -33,7 +33,7 @@ struct TunableOptions: ParsableArguments {
 
   @Option(
     name: .long, parsing: .unconditional,
-    help: Self.help(.level, "level", "With --policy fixed, and only then: zstd's level"))
+    help: Self.help(.level, "level", "With --policy fixed: zstd's level"))
   var level: String?
 
   @Option(
@@ -125,7 +125,7 @@ struct TunableOptions: ParsableArguments {
   var given: [Setting] { values.map { Setting(name: $0.tunable.rawValue, value: $0.text) } }
 
   /// The defaults, and what was given.
-  /// - Throws: what was wrong, what contradicts what, or comes to nothing.
+  /// - Throws: what was wrong, or what contradicts what.
   func settings() throws(ValidationError) -> AdaptationSettings {
     var settings = AdaptationSettings()
     do throws(TunableError) {
@@ -133,8 +133,16 @@ struct TunableOptions: ParsableArguments {
     } catch {
       throw ValidationError("--\(error.detail)")
     }
-    if let idle = settings.idle(among: values.map(\.tunable)) { throw ValidationError("--\(idle.detail)") }
     return settings
+  }
+
+  /// Says what was given and comes to nothing. It is not wrong: a script may change the policy and leave the rest.
+  func warnOfIdle(asWishes: Bool = false) {
+    let idle =
+      asWishes
+      ? try? AdaptationSettings.check(wishes: given)
+      : (try? settings())?.idle(among: values.map(\.tunable))
+    if let idle { Output.complain("--\(idle.detail)") }
   }
 
   /// As wishes: of what they are held against only the sender knows.

@@ -40,12 +40,24 @@ CONTRADICTIONS = [
     (("--chunk-min", "32KiB", "--chunk-max", "16KiB"), "chunk-min 32KiB is above chunk-max 16KiB"),
     (("--level-min", "9", "--level-max", "3"), "level-min 9 is above level-max 3"),
     (("--policy", "fixed", "--chunk", "128KiB", "--chunk-max", "64KiB"), "chunk 128KiB is not between"),
+    (("--policy", "fixed", "--chunk", "64kb"), "in bytes, kB"),
+]
+# Not wrong, and said: nothing comes of them as the other flags are.
+IDLE = [
     (("--level", "9"), "--level 9 holds with policy fixed only, and here it is model"),
     (("--policy", "threshold", "--chunk", "4KiB"), "--chunk 4KiB holds with policy fixed only"),
     (("--growth", "2"), "--growth 2.0 holds with policy threshold only, and here it is model"),
     (("--policy", "fixed", "--level", "9", "--codec", "none"), "--level 9 comes to nothing with codec none"),
-    (("--policy", "fixed", "--chunk", "64kb"), "in bytes, kB"),
 ]
+
+
+def idle_flags(work):
+    """They are taken, and what they come to is on standard error, once: here before nobody is reached."""
+    commands = (("push", work / "none"), ("serve", "--data-dir", work / "none", "--listen", "192.0.2.1:1"))
+    for flags, words in IDLE:
+        for command in (*commands, ("pull", "-", "--server", "127.0.0.1:1")) if flags is IDLE[0][0] else commands:
+            said = run(*command, *flags, codes=(1, 4, 5)).stderr
+            require(said.count(words) == 1, f"{command[0]} {flags}: {said}")
 
 
 def wrong_flags(work):
@@ -358,6 +370,7 @@ def law():
         traced_source(work)
         (work / "tree").mkdir()
         count = wrong_flags(work / "tree")
+        idle_flags(work)
         server = Server(work / "data", "--trace", str(work / "traces"), "--level-max", "19")
         with server:
             trace = running(server, work, 6000)

@@ -75,11 +75,12 @@ public struct AdaptationSettings: Hashable, Sendable {
   }
 
   /// What a receiver's wishes contradict among themselves. What its sender allows is the sender's to say.
-  /// - Throws: as `check`, for each as `set`, and of `idle`.
-  public static func check(wishes: [Setting]) throws(TunableError) {
+  /// - Returns: the first that comes to nothing, unless the sender's own policy takes it.
+  /// - Throws: as `check`, and for each as `set`.
+  @discardableResult
+  public static func check(wishes: [Setting]) throws(TunableError) -> TunableError? {
     let names = Set(wishes.compactMap { Tunable(rawValue: $0.name) })
-    let settings = try checked(wishes)
-    if let idle = settings.idle(among: Tunable.allCases.filter(names.contains)) { throw idle }
+    return try checked(wishes).idle(among: Tunable.allCases.filter(names.contains))
   }
 
   /// Holds `changes` against each other and nothing else.

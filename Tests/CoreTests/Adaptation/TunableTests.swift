@@ -65,9 +65,6 @@ import Testing
         "level 9 is not between level-min -7 and level-max 3"
       ),
       ([("chunk-max", "2MiB")], "chunk-max '2MiB': it takes 1 to 1MiB"),
-      ([("level", "9")], "level 9 holds with policy fixed only, and here it is model"),
-      ([("growth", "2")], "growth 2.0 holds with policy threshold only, and here it is model"),
-      ([("policy", "fixed"), ("codec", "none"), ("level", "9")], "level 9 comes to nothing with codec none"),
     ] as [([(String, String)], String?)])
   func wishes(wishes: [(String, String)], detail: String?) {
     let settings = wishes.map { Setting(name: $0, value: $1) }
@@ -77,6 +74,20 @@ import Testing
     }
     let error = #expect(throws: TunableError.self) { try AdaptationSettings.check(wishes: settings) }
     #expect(error?.detail.hasPrefix(detail) == true, "\(String(describing: error))")
+  }
+
+  @Test(
+    "a wish that comes to nothing, unless the sender's own policy takes it, is named",
+    arguments: [
+      ([("level", "9")], "level 9 holds with policy fixed only, and here it is model"),
+      ([("growth", "2")], "growth 2.0 holds with policy threshold only, and here it is model"),
+      ([("policy", "fixed"), ("codec", "none"), ("level", "9")], "level 9 comes to nothing with codec none"),
+      ([("policy", "fixed"), ("level", "9")], nil),
+    ] as [([(String, String)], String?)])
+  func idleWishes(wishes: [(String, String)], detail: String?) throws {
+    let idle = try AdaptationSettings.check(wishes: wishes.map { Setting(name: $0, value: $1) })
+    #expect((idle == nil) == (detail == nil))
+    if let detail { #expect(idle?.detail.hasPrefix(detail) == true) }
   }
 
   @Test("a default is brought within the bounds that are given, what is given is not")
